@@ -1,0 +1,1 @@
+"""facegraft: transplant facial identity onto game virtual characters."""

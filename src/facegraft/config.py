@@ -1,0 +1,182 @@
+"""params.yaml as frozen models: the only knobs, checked before anything runs.
+
+`load_params` is the one entry. Every model refuses unknown keys (`extra="forbid"`), so a
+misspelt knob is an error that names the file, the key and the mend, never a silent default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+NUM_LATENTS = 18
+"""One latent per dimension, 0 to 17 (patent CN112991152A [0108])."""
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ParamsError(ValueError):
+    """params.yaml cannot be used; the message names the file, the key and the mend."""
+
+
+class Section(BaseModel):
+    """A frozen section of params.yaml that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GridCounts(Section):
+    """Grids per split; identities and attribute sets are never shared between splits."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
+class DataParams(Section):
+    """The rendered default dataset."""
+
+    seed: int = Field(ge=0, description="draws every identity and attribute set")
+    size: Literal[32, 64, 128, 256] = Field(description="pixels, width = height")
+    supersample: Annotated[int, Field(ge=1, le=4)] = Field(description="anti-aliasing factor")
+    identities: Annotated[int, Field(ge=2)] = Field(description="identities in one grid")
+    attributes: Annotated[int, Field(ge=2)] = Field(description="attribute sets in one grid")
+    grids: GridCounts
+    licence: str = Field(min_length=1, description="SPDX id written to the manifest")
+
+
+class ValidateParams(Section):
+    """Bounds of the data gate."""
+
+    min_attributes_per_identity: Count
+    min_face_fraction: Fraction = Field(description="detected face height over image height")
+    min_face_detected: Fraction = Field(description="share of images with a detected face")
+    min_pixel_std: Annotated[float, Field(ge=0, le=128)] = Field(description="8-bit levels")
+
+
+class LossWeights(Section):
+    """Weight of each loss in the training total; the keys are the losses' names everywhere."""
+
+    identity_loss: float = Field(ge=0)
+    attribute_loss: float = Field(ge=0)
+    mse_loss: float = Field(ge=0)
+    perceptual_loss: float = Field(ge=0)
+    swap_loss: float = Field(ge=0)
+    identity_teacher_loss: float = Field(ge=0)
+    attribute_teacher_loss: float = Field(ge=0)
+    contrast_loss: float = Field(ge=0)
+    mask_loss: float = Field(ge=0)
+
+
+class LossThresholds(Section):
+    """The patent's four training thresholds [0138]; a loss equal to its threshold fails."""
+
+    identity_loss: Positive
+    attribute_loss: Positive
+    mse_loss: Positive
+    perceptual_loss: Positive
+
+
+class TrainParams(Section):
+    """Encoder and decoder, their losses, the budget."""
+
+    seed: int = Field(ge=0)
+    init: str = Field(description="'scratch', or a folder that holds model.safetensors")
+    vector_only: bool = Field(description="18 plain vectors, the literal embodiment")
+    latent_dim: Count = Field(description="length of one latent vector")
+    channels: Annotated[int, Field(ge=4, le=256)] = Field(description="width of the first layer")
+    identity: dict[str, tuple[int, ...]] = Field(
+        description="identity sub-dimension -> latent indices; the rest is attribute [0109]"
+    )
+    steps: Count = Field(description="budget of optimiser steps")
+    batch_identities: Annotated[int, Field(ge=2)]
+    batch_attributes: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    warmup_steps: int = Field(ge=0)
+    weight_decay: float = Field(ge=0)
+    clip_norm: Positive
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    log_every: Count
+    evaluate_every: Count
+    weights: LossWeights
+    thresholds: LossThresholds
+
+    @model_validator(mode="after")
+    def _identity_dimensions_are_proper(self) -> TrainParams:
+        indices = [i for group in self.identity.values() for i in group]
+        if not indices or len(indices) >= NUM_LATENTS:
+            raise ValueError(f"identity must name 1 to {NUM_LATENTS - 1} latent indices")
+        if len(set(indices)) != len(indices):
+            raise ValueError("identity names a latent index twice; each belongs to one group")
+        if any(not 0 <= i < NUM_LATENTS for i in indices):
+            raise ValueError(f"identity indices lie in 0 to {NUM_LATENTS - 1}")
+        return self
+
+
+class EvaluateParams(Section):
+    """The held-out benchmark and the calibration of the swap thresholds."""
+
+    seed: int = Field(ge=0)
+    pairs: Count = Field(description="held-out source-target pairs")
+    calibration_pairs: Annotated[int, Field(ge=20)]
+    same_percentile: Annotated[float, Field(gt=0, lt=100)]
+    different_percentile: Annotated[float, Field(gt=0, lt=100)]
+
+
+class PromoteParams(Section):
+    """The gate between challenger and champion; metric keys are those of the benchmark."""
+
+    metric: str = Field(min_length=1, description="higher is better")
+    min_improvement: float = Field(ge=0, description="strictly more than this above the champion")
+    min_values: dict[str, float] = Field(description="metric -> strict lower bound")
+    max_values: dict[str, float] = Field(description="metric -> strict upper bound")
+
+
+class SwapParams(Section):
+    """Per-pair fine-tuning and saving."""
+
+    budget_steps: Annotated[int, Field(ge=0)] = Field(description="fine-tuning steps per pair")
+    learning_rate: Positive
+    check_every: Count = Field(description="steps between verdicts")
+    anchor_weight: float = Field(ge=0, description="pull towards the first decoded image")
+    paste_back: bool = Field(description="keep the target's untouched pixels")
+    seed: int = Field(ge=0)
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    data: DataParams
+    validate_: ValidateParams = Field(alias="validate")
+    train: TrainParams
+    evaluate: EvaluateParams
+    promote: PromoteParams
+    swap: SwapParams
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: the file is missing, is no YAML mapping, or holds a key or value that the
+            models refuse; one line per fault, each with its key.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: not found; run from the project folder") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise ParamsError(f"{path}: {faults}") from error

@@ -1,0 +1,62 @@
+"""Where things lie in a project folder: the one place that spells a path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder that holds params.yaml, and every path below it."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def data(self) -> Path:
+        """The dataset, owned by `data.dvc`; only the `data` stage writes here."""
+        return self.root / "data"
+
+    @property
+    def build(self) -> Path:
+        """Everything that a stage makes; safe to delete."""
+        return self.root / "build"
+
+    @property
+    def validation(self) -> Path:
+        """The gate's results and its page (`index.html`)."""
+        return self.build / "validation"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training state to resume from."""
+        return self.build / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The trained model: model.safetensors, model.json, train.json."""
+        return self.build / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """benchmark.json, calibration.json, pairs.png."""
+        return self.build / "evaluation"
+
+    @property
+    def promotion(self) -> Path:
+        """The last promotion decision: decision.json."""
+        return self.build / "promotion"
+
+    @property
+    def swaps(self) -> Path:
+        """Swap results: one PNG and one sidecar JSON each."""
+        return self.build / "swaps"
+
+    @property
+    def mlruns(self) -> Path:
+        """mlflow.db and artifacts/."""
+        return self.root / "mlruns"
