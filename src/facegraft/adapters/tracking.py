@@ -1,0 +1,306 @@
+"""Runs in MLflow: the only place (with `registry.py`) that talks to it.
+
+The tracking URI is `MLFLOW_TRACKING_URI` where set, else the project's own SQLite file
+`mlruns/mlflow.db`; never a file store, which MLflow 3 refuses. Artifacts are always addressed as
+`mlflow-artifacts:/...`, which a server resolves below `mlruns/artifacts` and which this module
+resolves to the same folder when there is no server. So one run can be written without a server
+and read through one, and a checkout can be moved: no absolute path is ever stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from facegraft.project import Project
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from PIL.Image import Image
+
+EXPERIMENT = "facegraft"
+ARTIFACT_SCHEME = "mlflow-artifacts"
+DEFAULT_SERVER = "http://127.0.0.1:5000"
+"""Where `make serve` puts the MLflow server; links point here when no server is named."""
+
+BATCH = 100
+"""Most params or tags that MLflow takes in one request."""
+
+HEALTH_SECONDS = 10.0
+
+
+class TrackingError(RuntimeError):
+    """MLflow cannot be reached or refused; one line with the mend."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One open MLflow run, written with an explicit run id (never MLflow's global state)."""
+
+    project: Project
+    id: str
+    experiment_id: str
+    artifact_uri: str
+
+    @property
+    def url(self) -> str:
+        """The run's page in the MLflow server."""
+        return f"{server_address()}/#/experiments/{self.experiment_id}/runs/{self.id}"
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """All of `metrics` at `step` in one request; call once per interval."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        batch = [Metric(name, float(value), now, step) for name, value in metrics.items()]
+        with _one_line():
+            client(self.project).log_batch(self.id, metrics=batch)
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set or overwrite tags; values are stored as text."""
+        from mlflow.entities import RunTag
+
+        batch = [RunTag(name, str(value)) for name, value in tags.items()]
+        with _one_line():
+            for start in range(0, len(batch), BATCH):
+                client(self.project).log_batch(self.id, tags=batch[start : start + BATCH])
+
+    def log_image(self, image: Image, path: str) -> None:
+        """Store a picture as the artifact `path`, e.g. "samples/step-000200.png"."""
+        target = PurePosixPath(path)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / target.name
+            image.save(file)
+            self.log_artifact(file, str(target.parent))
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Store one file, or a folder with all below it, under the artifact folder `folder`."""
+        inside = None if folder in ("", ".") else folder
+        with _one_line():
+            repository = artifacts(self.project, self.artifact_uri)
+            if path.is_dir():
+                repository.log_artifacts(str(path), inside)
+            else:
+                repository.log_artifact(str(path), inside)
+
+
+@contextmanager
+def open_run(
+    project: Project,
+    *,
+    run_name: str,
+    experiment: str = EXPERIMENT,
+    run_id: str | None = None,
+    tags: Mapping[str, object] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> Iterator[Run]:
+    """Start a run, or go on with `run_id` where MLflow still knows it.
+
+    The run ends FINISHED; FAILED when the block raises; KILLED on Ctrl-C or SIGTERM (turned into
+    `SystemExit(143)` while the block runs, so that the run does not stay RUNNING). A resumed run
+    keeps the params it was started with.
+
+    Args:
+        tags: stored as text.
+        params: any nesting of mappings, e.g. `params.model_dump(by_alias=True)`; stored flat
+            under dotted names.
+
+    Raises:
+        TrackingError: MLflow cannot be reached or refuses; one line.
+    """
+    with _one_line():
+        experiment_id = _experiment_id(project, experiment)
+        run = _resume(project, run_id) or _create(project, experiment_id, run_name)
+        _log_params(project, run.id, flatten(params or {}))
+    run.set_tags(tags or {})
+    status = "FAILED"
+    try:
+        with _sigterm_as_exit():
+            yield run
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        with _one_line():
+            client(project).set_terminated(run.id, status)
+
+
+def tracking_uri(project: Project) -> str:
+    """`MLFLOW_TRACKING_URI`, or SQLite in the project's `mlruns/`.
+
+    Raises:
+        TrackingError: the variable names a file store, which MLflow 3 refuses.
+    """
+    named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if not named:
+        project.mlruns.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{project.mlruns.resolve() / 'mlflow.db'}"
+    if urlparse(named).scheme in ("", "file"):
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI={named}: a folder cannot be used; unset it, or name a server"
+            f" such as {DEFAULT_SERVER}"
+        )
+    return named.rstrip("/")
+
+
+def server_address() -> str:
+    """Address of the MLflow server for links: the one in use, else where `make serve` puts it."""
+    named = os.environ.get("MLFLOW_TRACKING_URI", "").strip().rstrip("/")
+    return named if named.startswith(("http://", "https://")) else DEFAULT_SERVER
+
+
+def experiment_url(project: Project, experiment: str = EXPERIMENT) -> str:
+    """The experiment's page, in the classic view (MLflow opens in its GenAI view otherwise)."""
+    with _one_line():
+        number = _experiment_id(project, experiment)
+    return f"{server_address()}/#/experiments/{number}/runs?workflowType=machine_learning"
+
+
+def client(project: Project) -> MlflowClient:
+    """A client bound to the project's tracking URI; no global state, telemetry off.
+
+    Raises:
+        TrackingError: the server named by `MLFLOW_TRACKING_URI` does not answer.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    uri = tracking_uri(project)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def artifacts(project: Project, uri: str) -> ArtifactRepository:
+    """The artifact store behind `uri`: through the server, or the same folder without one."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    tracking = tracking_uri(project)
+    parsed = urlparse(uri)
+    if parsed.scheme == ARTIFACT_SCHEME and not tracking.startswith("http"):
+        folder = artifact_folder(project) / parsed.path.lstrip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        return LocalArtifactRepository(folder.resolve().as_uri())
+    return get_artifact_repository(uri, tracking_uri=tracking, registry_uri=tracking)
+
+
+def artifact_folder(project: Project) -> Path:
+    """What the server's `--artifacts-destination` must name."""
+    return project.mlruns / "artifacts"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Nested mappings as dotted names: {"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        text = " ".join(str(error).split())
+        raise TrackingError(f"MLflow at {_where()}: {text}") from error
+
+
+def _where() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or "mlruns/mlflow.db"
+
+
+def _check_server(uri: str) -> None:
+    """MLflow's own client retries for minutes; a server that is not there should say so at once."""
+    if not uri.startswith("http"):
+        return
+    import requests
+
+    try:
+        requests.get(f"{uri}/health", timeout=HEALTH_SECONDS).raise_for_status()
+    except requests.RequestException as error:
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI={uri}: no MLflow server answers there; start one with"
+            " `make serve`, or unset the variable to use mlruns/mlflow.db"
+        ) from error
+
+
+def _experiment_id(project: Project, name: str) -> str:
+    _check_server(tracking_uri(project))
+    mlflow_client = client(project)
+    found = mlflow_client.get_experiment_by_name(name)
+    if found is None:
+        return mlflow_client.create_experiment(name, artifact_location=f"{ARTIFACT_SCHEME}:/{name}")
+    if found.lifecycle_stage == "deleted":
+        mlflow_client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def _create(project: Project, experiment_id: str, name: str) -> Run:
+    info = client(project).create_run(experiment_id, run_name=name).info
+    return Run(project, info.run_id, experiment_id, info.artifact_uri)
+
+
+def _resume(project: Project, run_id: str | None) -> Run | None:
+    """The run to go on with, or None where MLflow no longer holds it (e.g. `mlruns/` is new)."""
+    if run_id is None:
+        return None
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        info = client(project).get_run(run_id).info
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return None
+    if info.lifecycle_stage == "deleted":
+        return None
+    client(project).update_run(run_id, status="RUNNING")
+    return Run(project, run_id, info.experiment_id, info.artifact_uri)
+
+
+def _log_params(project: Project, run_id: str, params: Mapping[str, object]) -> None:
+    from mlflow.entities import Param
+
+    held = client(project).get_run(run_id).data.params
+    batch = [Param(name, str(value)) for name, value in params.items() if name not in held]
+    for start in range(0, len(batch), BATCH):
+        client(project).log_batch(run_id, params=batch[start : start + BATCH])
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM unwinds the block instead of ending the process under an open run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

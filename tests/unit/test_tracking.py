@@ -1,0 +1,161 @@
+"""Runs in a real SQLite MLflow: what is logged can be read back, and every run ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from facegraft.adapters import tracking
+from facegraft.project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(mlflow_template, tmp_path / "here" / "mlruns")
+    return Project(tmp_path / "here")
+
+
+def read(project: Project, run_id: str):
+    return tracking.client(project).get_run(run_id)
+
+
+def test_a_run_keeps_metrics_params_tags_and_ends_finished(project: Project) -> None:
+    with tracking.open_run(
+        project, run_name="train", tags={"git_dirty": False}, params={"train": {"steps": 3}}
+    ) as run:
+        run.log_metrics({"identity_loss": 0.5, "mse_loss": 0.1}, step=1)
+        run.log_metrics({"identity_loss": 0.25}, step=2)
+    stored = read(project, run.id)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.metrics == {"identity_loss": 0.25, "mse_loss": 0.1}
+    assert stored.data.params == {"train.steps": "3"}
+    assert stored.data.tags["git_dirty"] == "False"
+    history = tracking.client(project).get_metric_history(run.id, "identity_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
+
+
+def test_more_params_than_one_request_takes(project: Project) -> None:
+    params = {f"p{i}": i for i in range(tracking.BATCH + 5)}
+    with tracking.open_run(project, run_name="many", params=params, tags=params) as run:
+        pass
+    stored = read(project, run.id)
+    assert len(stored.data.params) == tracking.BATCH + 5
+    assert stored.data.tags["p104"] == "104"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "KILLED")],
+)
+def test_a_run_that_breaks_does_not_stay_running(
+    project: Project, error: BaseException, status: str
+) -> None:
+    with pytest.raises(type(error)), tracking.open_run(project, run_name="breaks") as run:
+        raise error
+    assert read(project, run.id).info.status == status
+
+
+def test_sigterm_ends_the_run_killed_and_the_handler_comes_back(project: Project) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped, tracking.open_run(project, run_name="term") as run:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert read(project, run.id).info.status == "KILLED"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupted_run_goes_on_under_its_own_id(project: Project) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        tracking.open_run(project, run_name="train", params={"steps": 9}) as first,
+    ):
+        first.log_metrics({"mse_loss": 0.3}, step=1)
+        raise KeyboardInterrupt
+    with tracking.open_run(
+        project, run_name="train", run_id=first.id, params={"steps": 10, "new": 1}
+    ) as second:
+        assert read(project, first.id).info.status == "RUNNING"
+        second.log_metrics({"mse_loss": 0.2}, step=2)
+    assert second.id == first.id
+    stored = read(project, first.id)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.params == {"steps": "9", "new": "1"}
+    assert len(tracking.client(project).get_metric_history(first.id, "mse_loss")) == 2
+
+
+def test_a_run_that_mlflow_lost_is_started_anew(project: Project) -> None:
+    with tracking.open_run(project, run_name="train", run_id="0" * 32) as run:
+        pass
+    assert run.id != "0" * 32
+    assert read(project, run.id).info.status == "FINISHED"
+
+
+def test_artifacts_hold_no_absolute_path_and_survive_a_moved_checkout(project: Project) -> None:
+    note = project.root / "note.txt"
+    note.write_text("kept", encoding="utf-8")
+    with tracking.open_run(project, run_name="train") as run:
+        run.log_image(Image.new("RGB", (4, 4), "red"), "samples/step-000200.png")
+        run.log_artifact(note, "notes")
+    assert run.artifact_uri.startswith("mlflow-artifacts:/")
+    moved = Project(project.root.parent / "there")
+    project.root.rename(moved.root)
+    repository = tracking.artifacts(moved, read(moved, run.id).info.artifact_uri)
+    picture = Image.open(repository.download_artifacts("samples/step-000200.png"))
+    assert picture.getpixel((0, 0)) == (255, 0, 0)
+    assert Path(repository.download_artifacts("notes/note.txt")).read_text() == "kept"
+
+
+def test_a_folder_is_stored_whole(project: Project) -> None:
+    folder = project.root / "model"
+    folder.mkdir()
+    (folder / "model.json").write_text("{}", encoding="utf-8")
+    with tracking.open_run(project, run_name="train") as run:
+        run.log_artifact(folder, "model")
+    repository = tracking.artifacts(project, run.artifact_uri)
+    assert Path(repository.download_artifacts("model/model.json")).read_text() == "{}"
+
+
+def test_a_server_that_is_not_there_is_named_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with (
+        pytest.raises(tracking.TrackingError, match=r"127\.0\.0\.1:9.*make serve"),
+        tracking.open_run(project, run_name="train"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///somewhere/mlruns"])
+def test_a_file_store_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(tracking.TrackingError, match="a folder cannot be used"):
+        tracking.tracking_uri(project)
+
+
+def test_links_lead_to_the_classic_view(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracking.open_run(project, run_name="train") as run:
+        pass
+    assert run.url == f"{tracking.DEFAULT_SERVER}/#/experiments/{run.experiment_id}/runs/{run.id}"
+    assert tracking.experiment_url(project).endswith(
+        f"/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning"
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5555/")
+    assert run.url.startswith("http://127.0.0.1:5555/#/")
+
+
+def test_flatten_names_every_leaf() -> None:
+    nested = {"train": {"identity": {"eyes": (6,)}, "steps": 3}, "promote": {"max_values": {}}}
+    assert tracking.flatten(nested) == {
+        "train.identity.eyes": (6,),
+        "train.steps": 3,
+        "promote.max_values": {},
+    }
