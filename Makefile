@@ -1,0 +1,61 @@
+# facegraft: `make help` lists the commands. The environment makes itself, in .venv.
+
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+VENV := $(CURDIR)/.venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export PREFECT_HOME ?= $(CURDIR)/.prefect
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+# Bytecode halves the start of every command (see docs); some machines switch it off.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint format bench clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(READY) ## make .venv from requirements.lock (every other command does it by itself)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo 'facegraft needs Python 3.11 and "$(PYTHON)" is not that: name it, e.g. make PYTHON=/usr/bin/python3.11' >&2; exit 1; }
+	@echo '== environment: .venv (about two minutes the first time)'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'
+	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --no-deps --compile-bytecode -r requirements.lock
+	@# A CUDA build of torch needs its own libraries; the CPU build needs none and this adds nothing.
+	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --compile-bytecode -c requirements.lock torch
+	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps -e .
+	@touch $@
+
+demo: $(READY) ## the whole road: data, validation, training, evaluation, promotion, swaps
+	@$(PY) -m flows.demo
+
+serve: $(READY) ## Prefect server, MLflow server and a worker on loopback; Ctrl-C stops them
+	@$(PY) -m flows.services
+
+test: $(READY) ## every test, with coverage of src
+	@tests/browser/install_chromium.sh
+	@$(PY) -m pytest --cov=src/facegraft --cov-report=term-missing:skip-covered $(ARGS)
+
+lint: $(READY) ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: $(READY) ## let ruff rewrite what it can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: $(READY) ## how fast rendering, swapping and training are here
+	@$(PY) -m benchmarks
+
+clean: ## remove what the commands made (keeps .venv, data and mlruns)
+	rm -rf build .prefect .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov
