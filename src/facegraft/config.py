@@ -82,6 +82,13 @@ class LossThresholds(Section):
     perceptual_loss: Positive
 
 
+class SpatialSlot(Section):
+    """A latent that is a map: channels x (image size / divisor)^2, flattened in the latents."""
+
+    channels: Count
+    divisor: Literal[2, 4, 8, 16] = Field(description="image size over the map's size")
+
+
 class TrainParams(Section):
     """Encoder and decoder, their losses, the budget."""
 
@@ -89,13 +96,25 @@ class TrainParams(Section):
     init: str = Field(description="'scratch', or a folder that holds model.safetensors")
     vector_only: bool = Field(description="18 plain vectors, the literal embodiment")
     latent_dim: Count = Field(description="length of one latent vector")
-    channels: Annotated[int, Field(ge=4, le=256)] = Field(description="width of the first layer")
+    channels: Annotated[int, Field(ge=4, le=256)] = Field(description="encoder width at half size")
     identity: dict[str, tuple[int, ...]] = Field(
-        description="identity sub-dimension -> latent indices; the rest is attribute [0109]"
+        description="identity sub-dimension -> latent indices [0109]"
+    )
+    attribute: dict[str, tuple[int, ...]] = Field(
+        description="attribute group -> latent indices; with identity they cover 0 to 17"
+    )
+    spatial: dict[str, SpatialSlot] = Field(
+        description="attribute groups kept as narrow maps instead of vectors"
+    )
+    decoder_channels: Annotated[int, Field(ge=4, le=256)] = Field(
+        description="decoder width at full resolution"
     )
     steps: Count = Field(description="budget of optimiser steps")
-    batch_identities: Annotated[int, Field(ge=2)]
-    batch_attributes: Annotated[int, Field(ge=2)]
+    teach_steps: int = Field(ge=0, description="first steps that train the encoder alone")
+    batch_identities: Annotated[int, Field(ge=2)] = Field(description="of one grid, per step")
+    batch_attributes: Annotated[int, Field(ge=2)] = Field(description="of the grid, per step")
+    batch_pairs: Annotated[int, Field(ge=2)] = Field(description="swaps decoded per step")
+    batch_reconstructions: Count = Field(description="unfused sets decoded per step")
     learning_rate: Positive
     warmup_steps: int = Field(ge=0)
     weight_decay: float = Field(ge=0)
@@ -107,14 +126,17 @@ class TrainParams(Section):
     thresholds: LossThresholds
 
     @model_validator(mode="after")
-    def _identity_dimensions_are_proper(self) -> TrainParams:
-        indices = [i for group in self.identity.values() for i in group]
-        if not indices or len(indices) >= NUM_LATENTS:
-            raise ValueError(f"identity must name 1 to {NUM_LATENTS - 1} latent indices")
-        if len(set(indices)) != len(indices):
-            raise ValueError("identity names a latent index twice; each belongs to one group")
-        if any(not 0 <= i < NUM_LATENTS for i in indices):
-            raise ValueError(f"identity indices lie in 0 to {NUM_LATENTS - 1}")
+    def _every_latent_has_one_group(self) -> TrainParams:
+        groups = (*self.identity.items(), *self.attribute.items())
+        if sorted(i for _, indices in groups for i in indices) != list(range(NUM_LATENTS)):
+            raise ValueError(
+                f"identity and attribute together name each latent 0 to {NUM_LATENTS - 1} once"
+            )
+        if not any(self.identity.values()) or not any(self.attribute.values()):
+            raise ValueError("identity and attribute each need at least one latent")
+        strangers = sorted(set(self.spatial) - set(self.attribute))
+        if strangers:
+            raise ValueError(f"spatial names {', '.join(strangers)}, which is no attribute group")
         return self
 
 

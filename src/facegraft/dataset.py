@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Grid:
         identity_code: float32 (I, C), what identity means in visible shape, about unit scale.
         attribute_code: float32 (A, Q), what the attribute set means, about unit scale.
         keys: object (I, A), the manifest's image keys.
+        identity_groups: sub-dimension -> (start, stop) of its part of identity_code.
+        attribute_groups: attribute group -> (start, stop) of its part of attribute_code.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Grid:
     identity_code: np.ndarray
     attribute_code: np.ndarray
     keys: np.ndarray
+    identity_groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    attribute_groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

@@ -1,0 +1,92 @@
+"""One loss per definition. The first four are the patent's (claim 10, [0140]-[0148]).
+
+Latents are packed (B, L), images (B, 3, H, W) in [-1, 1]. `*_per_pair` keep the batch axis.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegraft.latents import Layout
+
+
+def identity_loss_per_pair(layout: Layout, z_swap: Tensor, z_source: Tensor) -> Tensor:
+    """L_id = 1 - cos(z_id(Y), z_id(X_s)) [0141]; (B, L) x 2 -> (B,) in [0, 2]."""
+    return 1.0 - F.cosine_similarity(layout.z_id(z_swap), layout.z_id(z_source), dim=1)
+
+
+def attribute_loss_per_pair(layout: Layout, z_swap: Tensor, z_target: Tensor) -> Tensor:
+    """L_att = 1/2 sum_k ||z_att^k(Y) - z_att^k(X_t)||^2 [0143]; (B, L) x 2 -> (B,) >= 0."""
+    return 0.5 * (layout.z_att(z_swap) - layout.z_att(z_target)).square().sum(dim=1)
+
+
+def identity_loss(layout: Layout, z_swap: Tensor, z_source: Tensor) -> Tensor:
+    """Mean of `identity_loss_per_pair`."""
+    return identity_loss_per_pair(layout, z_swap, z_source).mean()
+
+
+def attribute_loss(layout: Layout, z_swap: Tensor, z_target: Tensor) -> Tensor:
+    """Mean of `attribute_loss_per_pair`."""
+    return attribute_loss_per_pair(layout, z_swap, z_target).mean()
+
+
+def mse_loss(image: Tensor, reconstruction: Tensor) -> Tensor:
+    """L_MSE = 1/(C H W) ||x - x'||^2, averaged over the batch [0145]."""
+    return (image - reconstruction).square().mean()
+
+
+def perceptual_loss(features: Tensor, features_of_reconstruction: Tensor) -> Tensor:
+    """L_perc = 1/(C'H'W') ||F(x) - F(x')||^2, F the encoder of all 18 dimensions [0147].
+
+    Features are latents (B, L); a dimension's elements carry 1/size_k of its unit energy.
+    """
+    return (features - features_of_reconstruction).square().mean()
+
+
+def swap_loss(swap: Tensor, true_swap: Tensor, changed: Tensor, emphasis: float = 4.0) -> Tensor:
+    """L1 to the rendered true swap, the changed region weighted up, plus an L1 of gradients.
+
+    Ours, not the patent's: the renderer knows the answer.
+
+    Args:
+        swap, true_swap: (B, 3, H, W).
+        changed: (B, 1, H, W) in [0, 1], where the true swap differs from the target.
+        emphasis: extra weight of a changed pixel.
+    """
+    weight = 1.0 + emphasis * changed
+    weight = weight / weight.mean()
+    error = swap - true_swap
+    pixels = (weight * error.abs()).mean()
+    across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
+    down = (weight[..., 1:, :] * (error[..., 1:, :] - error[..., :-1, :]).abs()).mean()
+    return pixels + 0.5 * (across + down)
+
+
+def teacher_loss(read: Tensor, known: Tensor) -> Tensor:
+    """Mean squared error of the renderer's parameters read back from latents, (B, C) x 2."""
+    return (read - known).square().mean()
+
+
+def contrast_loss(layout: Layout, z: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss on z_id (Khosla et al. 2020, eq. 2).
+
+    Pulls images of one identity together whatever their attributes; without it a constant z_id
+    makes L_id zero.
+
+    Args:
+        z: (B, L).
+        identity: int64 (B,), equal where the identity is the same; each occurs at least twice.
+    """
+    z_id = F.normalize(layout.z_id(z), dim=1)
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    logits = (z_id @ z_id.T / temperature).masked_fill(itself, float("-inf"))
+    same = (identity[:, None] == identity[None, :]) & ~itself
+    log_probability = logits - logits.logsumexp(dim=1, keepdim=True)
+    return -(log_probability.masked_fill(~same, 0.0).sum(1) / same.sum(1)).mean()
+
+
+def mask_loss(mask_logits: Tensor, changed: Tensor) -> Tensor:
+    """Binary cross-entropy of the paste-back mask, (B, 1, H, W) logits, to the known change."""
+    return F.binary_cross_entropy_with_logits(mask_logits, changed)

@@ -1,0 +1,82 @@
+"""Encoder and decoder as one model, built from params; the layout of its 18 latents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from facegraft.config import NUM_LATENTS, Section, TrainParams
+from facegraft.decoder import Decoded, Decoder
+from facegraft.encoder import Encoder
+from facegraft.latents import Layout, fuse, source_weights
+
+
+class ModelConfig(Section):
+    """All that is needed to build the model again; stored beside its weights."""
+
+    size: int
+    channels: int
+    decoder_channels: int
+    latent_dim: int
+    identity: dict[str, tuple[int, ...]]
+    attribute: dict[str, tuple[int, ...]]
+    spatial: dict[str, tuple[int, int]]
+    """Attribute group -> (channels, map size in pixels)."""
+
+    @classmethod
+    def from_params(cls, params: TrainParams, size: int) -> ModelConfig:
+        """The model that params.yaml asks for at `size` pixels."""
+        spatial = {} if params.vector_only else params.spatial
+        return cls(
+            size=size,
+            channels=params.channels,
+            decoder_channels=params.decoder_channels,
+            latent_dim=params.latent_dim,
+            identity=params.identity,
+            attribute=params.attribute,
+            spatial={name: (slot.channels, size // slot.divisor) for name, slot in spatial.items()},
+        )
+
+    def layout(self) -> Layout:
+        """What each of the 18 latents is."""
+        shapes: list[tuple[int, ...]] = [(self.latent_dim,)] * NUM_LATENTS
+        for group, (channels, side) in self.spatial.items():
+            for index in self.attribute[group]:
+                shapes[index] = (channels, side, side)
+        return Layout(identity=self.identity, attribute=self.attribute, shapes=tuple(shapes))
+
+
+class Model(nn.Module):
+    """E and G with their layout. Images are (B, 3, S, S) in [-1, 1], latents packed (B, L)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layout = config.layout()
+        self.encoder = Encoder(self.layout, config.size, config.channels)
+        self.decoder = Decoder(self.layout, config.size, config.decoder_channels)
+
+    def fused(
+        self, source: Tensor, target: Tensor, transplant: Collection[str] | None = None
+    ) -> Tensor:
+        """Encode both and fuse: two (B, 3, S, S) -> (B, L) (claims 1 to 3)."""
+        weights = source_weights(self.layout, transplant)
+        return fuse(self.layout, self.encoder(source), self.encoder(target), weights)
+
+    def swap(
+        self, source: Tensor, target: Tensor, transplant: Collection[str] | None = None
+    ) -> Decoded:
+        """Y = G(fuse(E(X_s), E(X_t))) (claims 1 to 5)."""
+        decoded: Decoded = self.decoder(self.fused(source, target, transplant))
+        return decoded
+
+
+def paste_back(decoded: Decoded, target: Tensor) -> Tensor:
+    """Composite the decoded swap over the target by its soft mask; (B, 3, S, S) in [-1, 1].
+
+    Done after decoding and never inside a loss: there it collapses into copying the target.
+    """
+    mask = torch.sigmoid(decoded.mask_logits)
+    return mask * decoded.image + (1.0 - mask) * target

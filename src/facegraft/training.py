@@ -1,0 +1,156 @@
+"""Training of encoder and decoder: the whole loop on one screen. Yields metrics, logs nothing.
+
+Claim 9, [0127]-[0139]: encode sample pairs, weight, fuse, decode the swap; decode unfused latents
+into reconstructions; four losses decide. The guards of ours: latents are normalised, the renderer's
+parameters are read back from them, z_id is contrasted, the true swap supervises the decoder, and
+swaps and reconstructions are read by the EMA encoder, whose weights no loss can move.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from facegraft import losses as loss
+from facegraft.batches import Batch, draw_batch
+from facegraft.config import TrainParams
+from facegraft.dataset import Grid
+from facegraft.latents import fuse, source_weights
+from facegraft.model import Model, ModelConfig
+from facegraft.teachers import Teachers
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss became NaN or infinite; the message names step, losses and image keys."""
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """What a step reports; `losses` maps each loss's name to its unweighted value."""
+
+    step: int
+    losses: dict[str, float]
+    learning_rate: float
+    gradient_norm: float
+    images_per_second: float
+
+
+@dataclass
+class TrainState:
+    """Everything that training changes; `checkpoint` stores and restores it bit for bit."""
+
+    model: Model
+    ema: Model
+    teachers: Teachers
+    optimizer: torch.optim.Optimizer
+    step: int
+
+
+def init_state(params: TrainParams, config: ModelConfig, grid: Grid) -> TrainState:
+    """A fresh state, a pure function of params.seed; `grid` tells the codes' groups."""
+    torch.manual_seed(params.seed)
+    model = Model(config)
+    teachers = Teachers(model.layout, grid.identity_groups, grid.attribute_groups)
+    optimizer = torch.optim.AdamW(
+        [*model.parameters(), *teachers.parameters()],
+        lr=params.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=params.weight_decay,
+        foreach=True,
+    )
+    ema = copy.deepcopy(model).eval().requires_grad_(False)
+    return TrainState(model=model, ema=ema, teachers=teachers, optimizer=optimizer, step=0)
+
+
+def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iterator[StepMetrics]:
+    """Train from `state.step` to `params.steps`, yielding after every step.
+
+    Raises:
+        NonFiniteLoss: before the optimiser's step, so `state` still holds finite weights.
+    """
+    trained = [*state.model.parameters(), *state.teachers.parameters()]
+    state.model.train()
+    while state.step < params.steps:
+        started = time.perf_counter()
+        learning_rate = scheduled_rate(state.step, params)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate
+        batch = draw_batch(grids, params, state.step)
+        values = step_losses(state, batch, params)
+        total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
+        if not torch.isfinite(total):
+            raise NonFiniteLoss(_describe_non_finite(state.step, values, batch))
+        state.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
+        state.optimizer.step()
+        follow(state.ema, state.model, min(params.ema_decay, (1 + state.step) / (10 + state.step)))
+        state.step += 1
+        yield StepMetrics(
+            step=state.step,
+            losses={name: value.item() for name, value in values.items()},
+            learning_rate=learning_rate,
+            gradient_norm=norm.item(),
+            images_per_second=len(batch.images) / (time.perf_counter() - started),
+        )
+
+
+def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
+    """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
+    model, layout = state.model, state.model.layout
+    z = model.encoder(batch.images)  # (N, L)
+    identity_read, attribute_read = state.teachers(z)
+    values = {
+        "identity_teacher_loss": loss.teacher_loss(identity_read, batch.identity_code),
+        "attribute_teacher_loss": loss.teacher_loss(attribute_read, batch.attribute_code),
+        "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
+    }
+    if state.step < params.teach_steps:
+        return values
+    fused = fuse(layout, z[batch.source], z[batch.target], source_weights(layout))  # (P, L)
+    decoded = model.decoder(torch.cat([fused, z[batch.reconstructed]]))  # (P + R, 3, S, S)
+    swap, reconstruction = decoded.image.split([len(fused), len(batch.reconstructed)])
+    image = batch.images[batch.reconstructed]
+    with torch.no_grad():
+        seen = state.ema.encoder(batch.images)  # (N, L)
+    z_swap, z_reconstruction = state.ema.encoder(decoded.image).split([len(swap), len(image)])
+    values |= {
+        "identity_loss": loss.identity_loss(layout, z_swap, seen[batch.source]),
+        "attribute_loss": loss.attribute_loss(layout, z_swap, seen[batch.target]),
+        "mse_loss": loss.mse_loss(image, reconstruction),
+        "perceptual_loss": loss.perceptual_loss(seen[batch.reconstructed], z_reconstruction),
+        "swap_loss": loss.swap_loss(swap, batch.images[batch.true_swap], batch.changed),
+        "mask_loss": loss.mask_loss(decoded.mask_logits[: len(swap)], batch.changed),
+    }
+    return values
+
+
+def scheduled_rate(step: int, params: TrainParams) -> float:
+    """Linear warm-up, then a cosine to a hundredth of the learning rate."""
+    if step < params.warmup_steps:
+        return params.learning_rate * (step + 1) / params.warmup_steps
+    done = (step - params.warmup_steps) / max(params.steps - params.warmup_steps, 1)
+    return params.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@torch.no_grad()
+def follow(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the averaged weights and statistics a step towards the trained ones."""
+    for averaged, current in zip(
+        ema.state_dict().values(), model.state_dict().values(), strict=True
+    ):
+        if averaged.is_floating_point():
+            averaged.lerp_(current, 1.0 - decay)
+        else:
+            averaged.copy_(current)
+
+
+def _describe_non_finite(step: int, values: dict[str, Tensor], batch: Batch) -> str:
+    bad = ", ".join(f"{name}={value.item()}" for name, value in values.items())
+    return f"step {step}: a loss is not finite ({bad}); images {', '.join(batch.keys[:8])} ..."
