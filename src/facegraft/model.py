@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from facegraft.config import NUM_LATENTS, Section, TrainParams
+from facegraft.dataset import Grid
 from facegraft.decoder import Decoded, Decoder
 from facegraft.encoder import Encoder
 from facegraft.latents import Layout, fuse, source_weights
@@ -24,16 +26,21 @@ class ModelConfig(Section):
     attribute: dict[str, tuple[int, ...]]
     spatial: dict[str, tuple[int, int]]
     """Attribute group -> (channels, map size in pixels)."""
+    canonical: tuple[tuple[float, float], ...]
+    """The five alignment points (`dataset.LANDMARKS`) in a crop, as fractions of its side."""
 
     @classmethod
-    def from_params(cls, params: TrainParams, size: int) -> ModelConfig:
-        """The model that params.yaml asks for at `size` pixels."""
+    def from_params(cls, params: TrainParams, grids: Sequence[Grid]) -> ModelConfig:
+        """The model that params.yaml asks for, fitted to the training crops' size and framing."""
+        size = grids[0].size
+        points = np.mean([grid.landmarks.mean(axis=(0, 1)) for grid in grids], axis=0) / size
         spatial = {} if params.vector_only else params.spatial
         return cls(
             size=size,
             channels=params.channels,
             decoder_channels=params.decoder_channels,
             latent_dim=params.latent_dim,
+            canonical=tuple((float(x), float(y)) for x, y in points),
             identity=params.identity,
             attribute=params.attribute,
             spatial={name: (slot.channels, size // slot.divisor) for name, slot in spatial.items()},

@@ -1,0 +1,221 @@
+"""The held-out swap benchmark: ground-truth pairs, an independent judge, three baselines.
+
+Every figure of the model stands beside the same figure of the true swap, of the target copied and
+of the source copied. Metrics are keyed `row/metric`, e.g. `model/psnr_changed`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegraft.batches import changed_mask
+from facegraft.dataset import FACE_REGIONS, Grid
+from facegraft.images import to_tensor, to_uint8
+from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
+from facegraft.metrics import psnr, ssim
+from facegraft.model import Model, paste_back
+
+ROWS = ("model", "true_swap", "copy_target", "copy_source")
+
+Embed = Callable[[np.ndarray], np.ndarray | None]
+"""The independent recogniser: uint8 (S, S, 3) -> unit float32 (E,), None if it finds no face."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Source cell (i, a) and target cell (j, b) of one grid; the true swap is cell (i, b)."""
+
+    grid: int
+    i: int
+    a: int
+    j: int
+    b: int
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The judge's embedding of every held-out image, (grids, I, A, E); NaN where it saw no face."""
+
+    embeddings: np.ndarray
+
+    def enrolled(self, grid: int, column: int) -> np.ndarray:
+        """(people, E): each person's unit mean embedding, row grid * I + i.
+
+        In the pair's own grid the target's column is left out, so that no picture that shows the
+        answer is enrolled.
+        """
+        sums, counts = np.nansum(self.embeddings, axis=2), self._seen.sum(axis=2)
+        held_out = self.embeddings[grid, :, column]
+        sums[grid] -= np.nan_to_num(held_out)
+        counts[grid] -= self._seen[grid, :, column]
+        means = sums / np.maximum(counts, 1)[..., None]
+        flat = means.reshape(-1, means.shape[-1])
+        return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+
+    @property
+    def _seen(self) -> np.ndarray:
+        return np.isfinite(self.embeddings[..., 0]).astype(np.int64)
+
+
+def draw_pairs(grids: Sequence[Grid], count: int, seed: int) -> list[Pair]:
+    """Held-out pairs with i != j and a != b, a pure function of the grids' shapes and `seed`."""
+    rng = np.random.default_rng((seed, 0))
+    pairs = []
+    for _ in range(count):
+        g = int(rng.integers(len(grids)))
+        i, j = (int(x) for x in rng.choice(grids[g].images.shape[0], 2, replace=False))
+        a, b = (int(x) for x in rng.choice(grids[g].images.shape[1], 2, replace=False))
+        pairs.append(Pair(grid=g, i=i, a=a, j=j, b=b))
+    return pairs
+
+
+def pairs_hash(grids: Sequence[Grid], pairs: Sequence[Pair], data_version: str) -> str:
+    """Names the benchmark: two figures compare only if theirs is the same."""
+    lines = [data_version]
+    lines += [f"{grids[p.grid].keys[p.i, p.a]} {grids[p.grid].keys[p.j, p.b]}" for p in pairs]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def embed_grids(
+    grids: Sequence[Grid], embed: Embed, report: Callable[[int, int, str], None]
+) -> Gallery:
+    """The judge's embedding of every image of every grid (all of one shape)."""
+    total = sum(grid.images.shape[0] * grid.images.shape[1] for grid in grids)
+    found: list[np.ndarray | None] = []
+    for grid in grids:
+        for image in grid.images.reshape(-1, *grid.images.shape[2:]):
+            found.append(embed(np.ascontiguousarray(image.transpose(1, 2, 0))))
+            report(len(found), total, "judge: held-out images")
+    width = next((len(e) for e in found if e is not None), 1)
+    filled = [np.full(width, np.nan, np.float32) if e is None else e for e in found]
+    shape = (len(grids), *grids[0].images.shape[:2], width)
+    return Gallery(np.stack(filled).reshape(shape))
+
+
+@dataclass(frozen=True)
+class PairImages:
+    """One pair as tensors (1, 3, S, S) in [-1, 1]; masks (1, 1, S, S) in {0, 1}."""
+
+    source: Tensor
+    target: Tensor
+    true_swap: Tensor
+    changed: Tensor
+    face: Tensor
+
+
+def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
+    """The pair's pictures and where to look: the change, and the true swap's face."""
+    grid = grids[pair.grid]
+    source, target, true_swap = (
+        to_tensor(np.ascontiguousarray(grid.images[cell]))[None]
+        for cell in ((pair.i, pair.a), (pair.j, pair.b), (pair.i, pair.b))
+    )
+    face = np.isin(grid.regions[pair.i, pair.b], FACE_REGIONS)
+    return PairImages(
+        source=source,
+        target=target,
+        true_swap=true_swap,
+        changed=changed_mask(true_swap, target),
+        face=torch.from_numpy(face)[None, None].float(),
+    )
+
+
+def benchmark(
+    model: Model,
+    grids: Sequence[Grid],
+    pairs: Sequence[Pair],
+    gallery: Gallery,
+    embed: Embed,
+    report: Callable[[int, int, str], None],
+) -> dict[str, float]:
+    """Every metric of every row, averaged over the pairs; (the true swap has no PSNR to itself).
+
+    A face that the judge does not find counts as similarity 0, not closer to the source, not
+    retrieved: a missing figure never flatters.
+    """
+    figures: dict[str, list[float]] = {}
+    for index, pair in enumerate(pairs):
+        for key, value in _pair_figures(model, grids, pair, gallery, embed):
+            figures.setdefault(key, []).append(value)
+        report(index + 1, len(pairs), "benchmark: pairs")
+    return {key: _mean(values) for key, values in figures.items()}
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of what was measured; NaN if nothing was."""
+    measured = [v for v in values if np.isfinite(v)]
+    return float(np.mean(measured)) if measured else float("nan")
+
+
+@torch.no_grad()
+def _pair_figures(
+    model: Model, grids: Sequence[Grid], pair: Pair, gallery: Gallery, embed: Embed
+) -> Iterator[tuple[str, float]]:
+    images = pair_images(grids, pair)
+    swap = paste_back(model.swap(images.source, images.target), images.target)
+    z_source, z_target = model.encoder(images.source), model.encoder(images.target)
+    known = gallery.embeddings[pair.grid]
+    judged = {
+        "model": (swap, embed(to_uint8(swap[0]))),
+        "true_swap": (images.true_swap, known[pair.i, pair.b]),
+        "copy_target": (images.target, known[pair.j, pair.b]),
+        "copy_source": (images.source, known[pair.i, pair.a]),
+    }
+    enrolled = gallery.enrolled(pair.grid, pair.b)
+    person = pair.grid * known.shape[0] + pair.i
+    for row, (image, embedding) in judged.items():
+        z = model.encoder(image)
+        yield (
+            f"{row}/identity_loss",
+            identity_loss_per_pair(model.layout, z, z_source).item(),
+        )
+        yield (
+            f"{row}/attribute_loss",
+            attribute_loss_per_pair(model.layout, z, z_target).item(),
+        )
+        if row != "true_swap":
+            for metric, value in _picture_figures(image, images):
+                yield f"{row}/{metric}", value
+        for metric, value in _judge_figures(
+            embedding, known[pair.i, pair.a], known[pair.j, pair.b], enrolled, person
+        ):
+            yield f"{row}/{metric}", value
+
+
+def _picture_figures(image: Tensor, images: PairImages) -> Iterator[tuple[str, float]]:
+    for suffix, region in (("", None), ("_face", images.face), ("_changed", images.changed)):
+        yield f"psnr{suffix}", psnr(image, images.true_swap, region).item()
+        if suffix != "_changed":
+            yield f"ssim{suffix}", ssim(image, images.true_swap, region).item()
+
+
+def _judge_figures(
+    embedding: np.ndarray | None,
+    source: np.ndarray,
+    target: np.ndarray,
+    enrolled: np.ndarray,
+    person: int,
+) -> Iterator[tuple[str, float]]:
+    seen = embedding is not None and bool(np.isfinite(embedding).all())
+    to_source = _similarity(embedding, source)
+    to_target = _similarity(embedding, target)
+    rank = int((enrolled @ embedding > (enrolled @ embedding)[person]).sum()) if seen else 10**9
+    yield "judge_detected", float(seen)
+    yield "judge_similarity_source", to_source
+    yield "judge_similarity_target", to_target
+    yield "judge_closer_to_source", float(seen and to_source > to_target)
+    yield "judge_retrieval_top1", float(rank < 1)
+    yield "judge_retrieval_top5", float(rank < 5)
+
+
+def _similarity(a: np.ndarray | None, b: np.ndarray) -> float:
+    """Cosine of unit embeddings; 0 where a face was not found."""
+    if a is None or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return 0.0
+    return float(a @ b)

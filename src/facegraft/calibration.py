@@ -1,0 +1,134 @@
+"""Where the swap thresholds stand: between the losses of what is the same and what differs.
+
+An encoder reads its own success, so a threshold means something only if, on held-out images, the
+losses between two images of one person (or one attribute set) lie below those between different
+ones. `Calibration.thresholds` refuses where they overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegraft.config import EvaluateParams, Section
+from facegraft.dataset import Grid
+from facegraft.images import to_tensor
+from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
+from facegraft.model import Model
+
+
+class Uncalibrated(RuntimeError):
+    """Same and different cannot be told apart, so no threshold can be trusted."""
+
+
+class Thresholds(Section):
+    """A swap passes when both losses lie strictly below."""
+
+    identity_loss: float
+    attribute_loss: float
+
+
+class Separation(Section):
+    """How far apart one loss holds the same and the different.
+
+    Attributes:
+        same: the upper percentile of the losses between equals.
+        different: the lower percentile of the losses between unequals.
+        auc: probability that a random equal pair has the lower loss, 0.5 is chance.
+    """
+
+    same: float
+    different: float
+    auc: float
+
+    @property
+    def threshold(self) -> float:
+        """Half-way between the two percentiles."""
+        return 0.5 * (self.same + self.different)
+
+    @property
+    def apart(self) -> bool:
+        """False also where a figure is NaN."""
+        return self.same < self.different
+
+
+class Calibration(Section):
+    """Both losses' separation on held-out images."""
+
+    identity_loss: Separation
+    attribute_loss: Separation
+    pairs: int
+
+    def thresholds(self) -> Thresholds:
+        """The swap thresholds.
+
+        Raises:
+            Uncalibrated: for a loss the two distributions overlap.
+        """
+        for name in ("identity_loss", "attribute_loss"):
+            separation: Separation = getattr(self, name)
+            if not separation.apart:
+                raise Uncalibrated(
+                    f"{name} cannot tell same from different on held-out images (same up to "
+                    f"{separation.same:.4f}, different from {separation.different:.4f}, AUC "
+                    f"{separation.auc:.3f}); train longer or on more identities"
+                )
+        return Thresholds(
+            identity_loss=self.identity_loss.threshold,
+            attribute_loss=self.attribute_loss.threshold,
+        )
+
+
+def calibrate(model: Model, grids: Sequence[Grid], params: EvaluateParams) -> Calibration:
+    """Measure both separations on random held-out pairs, a pure function of params.seed.
+
+    Same person: (i, a) against (i, b); different: (i, a) against (j, b); same attributes: (i, a)
+    against (j, a); always i != j, a != b, inside one grid.
+    """
+    z = [encode_grid(model, grid) for grid in grids]
+    rng = np.random.default_rng((params.seed, 1))
+    draws = [_draw(rng, z) for _ in range(params.calibration_pairs)]
+    first, person, attributes, other = (torch.stack(column) for column in zip(*draws, strict=True))
+    identity = identity_loss_per_pair(model.layout, person, first)
+    different_identity = identity_loss_per_pair(model.layout, other, first)
+    attribute = attribute_loss_per_pair(model.layout, attributes, first)
+    different_attribute = attribute_loss_per_pair(model.layout, other, first)
+    return Calibration(
+        identity_loss=_separate(identity, different_identity, params),
+        attribute_loss=_separate(attribute, different_attribute, params),
+        pairs=params.calibration_pairs,
+    )
+
+
+@torch.no_grad()
+def encode_grid(model: Model, grid: Grid) -> Tensor:
+    """Latents of every cell: (I, A, L)."""
+    rows = [model.encoder(to_tensor(np.ascontiguousarray(row))) for row in grid.images]
+    return torch.stack(rows)
+
+
+def _draw(rng: np.random.Generator, z: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Latents of (i, a), (i, b), (j, a), (j, b) of a random grid."""
+    grid = z[rng.integers(len(z))]
+    i, j = rng.choice(grid.shape[0], 2, replace=False)
+    a, b = rng.choice(grid.shape[1], 2, replace=False)
+    return grid[i, a], grid[i, b], grid[j, a], grid[j, b]
+
+
+def _separate(same: Tensor, different: Tensor, params: EvaluateParams) -> Separation:
+    return Separation(
+        same=float(np.percentile(same, params.same_percentile)),
+        different=float(np.percentile(different, params.different_percentile)),
+        auc=area_under_curve(same.numpy(), different.numpy()),
+    )
+
+
+def area_under_curve(low: np.ndarray, high: np.ndarray) -> float:
+    """P(low < high) + P(low = high) / 2 over all pairs, the Mann-Whitney statistic; in [0, 1]."""
+    ordered = np.sort(high)
+    below = np.searchsorted(ordered, low, side="left")
+    up_to = np.searchsorted(ordered, low, side="right")
+    return float(1.0 - (below + up_to).mean() / (2 * len(high)))

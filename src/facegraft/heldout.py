@@ -1,0 +1,50 @@
+"""The patent's four losses on held-out pairs: what decides whether training may stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from facegraft import losses as loss
+from facegraft.benchmark import Pair, PairImages, pair_images
+from facegraft.config import LossThresholds
+from facegraft.dataset import Grid
+from facegraft.model import Model
+
+
+@torch.no_grad()
+def held_out_losses(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) -> dict[str, float]:
+    """The four losses of [0140]-[0148] by name, averaged over held-out pairs.
+
+    The reconstructed image is the target's.
+    """
+    images = stack([pair_images(grids, pair) for pair in pairs])
+    z_source, z_target = model.encoder(images.source), model.encoder(images.target)
+    z_swap = model.encoder(model.swap(images.source, images.target).image)
+    reconstruction = model.decoder(z_target).image
+    layout = model.layout
+    values = {
+        "identity_loss": loss.identity_loss(layout, z_swap, z_source),
+        "attribute_loss": loss.attribute_loss(layout, z_swap, z_target),
+        "mse_loss": loss.mse_loss(images.target, reconstruction),
+        "perceptual_loss": loss.perceptual_loss(z_target, model.encoder(reconstruction)),
+    }
+    return {name: value.item() for name, value in values.items()}
+
+
+def all_below(values: dict[str, float], thresholds: LossThresholds) -> bool:
+    """All four strictly below their thresholds [0138]; missing or NaN fails."""
+    return all(
+        values.get(name, float("nan")) < bound for name, bound in thresholds.model_dump().items()
+    )
+
+
+def stack(images: Sequence[PairImages]) -> PairImages:
+    """Pairs of batch 1 -> one batch of pairs."""
+    return PairImages(
+        *(
+            torch.cat([getattr(one, name) for one in images])
+            for name in ("source", "target", "true_swap", "changed", "face")
+        )
+    )

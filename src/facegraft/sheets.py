@@ -1,0 +1,32 @@
+"""Contact sheets of held-out swaps: what a person looks at before any number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+
+from facegraft.benchmark import Pair, pair_images
+from facegraft.dataset import Grid
+from facegraft.heldout import stack
+from facegraft.images import contact_sheet, to_uint8
+from facegraft.model import Model, paste_back
+
+SHEET_COLUMNS = ("source", "target", "decoded", "swap", "true swap")
+
+
+@torch.no_grad()
+def swap_sheet(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) -> Image.Image:
+    """A row a pair: source, target, what G draws, the swap pasted back, the true swap."""
+    images = stack([pair_images(grids, pair) for pair in pairs])
+    decoded = model.swap(images.source, images.target)
+    columns = (
+        images.source,
+        images.target,
+        decoded.image,
+        paste_back(decoded, images.target),
+        images.true_swap,
+    )
+    rows = list(zip(*(list(to_uint8(column)) for column in columns), strict=True))
+    return contact_sheet(rows, columns=SHEET_COLUMNS, cell=128)

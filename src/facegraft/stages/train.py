@@ -1,0 +1,182 @@
+"""Stage `train`: data -> build/model, recorded in MLflow; an interrupted run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facegraft.adapters.lineage import data_version, provenance
+from facegraft.adapters.store import load_grids
+from facegraft.adapters.tracking import Run, open_run
+from facegraft.atomic import replacing
+from facegraft.benchmark import Pair, draw_pairs
+from facegraft.checkpoint import (
+    checkpoint_recipe,
+    load_model,
+    load_state,
+    read_json,
+    save_model,
+    save_state,
+)
+from facegraft.config import Params, Section
+from facegraft.dataset import Grid
+from facegraft.heldout import all_below, held_out_losses
+from facegraft.model import ModelConfig
+from facegraft.project import Project
+from facegraft.sheets import swap_sheet
+from facegraft.stages.progress import Progress
+from facegraft.training import StepMetrics, TrainState, follow, init_state
+from facegraft.training import train as train_steps
+
+HELD_OUT_PAIRS = 48
+SHEET_PAIRS = 8
+
+
+class TrainReport(Section):
+    """How training ended; stored as build/model/train.json."""
+
+    stopped: str
+    """"thresholds" (all four losses below theirs) or "budget"."""
+    steps: int
+    losses: dict[str, float]
+    """The four losses on held-out pairs."""
+    data_version: str
+    run_id: str
+    run_url: str
+
+
+def train(project: Project, params: Params, report: Progress) -> TrainReport:
+    """Train to the four thresholds or the budget, and write the model folder.
+
+    Losses are logged every `log_every` steps; every `evaluate_every` steps come the held-out
+    losses, a sheet of fixed held-out swaps and a checkpoint. A checkpoint of the same data and
+    params is continued, to the same weights as without the interruption.
+
+    Raises:
+        NonFiniteLoss: naming the step, the losses and the images.
+        DataError, CheckpointError, TrackingError: one line with the mend.
+    """
+    grids = load_grids(project.data, "train")
+    held_out = load_grids(project.data, "validation")
+    pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
+    recipe = _recipe(project, params)
+    config = ModelConfig.from_params(params.train, grids)
+    state, run_id = _start(project, params, config, grids[0], recipe)
+    with open_run(
+        project,
+        run_name=f"train-{recipe[:8]}",
+        run_id=run_id,
+        tags={**provenance(project.root), "recipe": recipe},
+        params=params.model_dump(by_alias=True, mode="json"),
+    ) as run:
+        _remember_run(project, run.id)
+        losses, stopped = _fit(project, params, state, grids, held_out, pairs, recipe, run, report)
+        save_model(state.ema, project.model)
+        outcome = TrainReport(
+            stopped=stopped,
+            steps=state.step,
+            losses=losses,
+            data_version=data_version(project.root) or "unknown",
+            run_id=run.id,
+            run_url=run.url,
+        )
+        with replacing(project.model / "train.json") as path:
+            path.write_text(outcome.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        run.set_tags({"stopped": stopped, "steps": state.step})
+        run.log_artifact(project.model, "model")
+    return outcome
+
+
+def _fit(
+    project: Project,
+    params: Params,
+    state: TrainState,
+    grids: Sequence[Grid],
+    held_out: Sequence[Grid],
+    pairs: Sequence[Pair],
+    recipe: str,
+    run: Run,
+    report: Progress,
+) -> tuple[dict[str, float], str]:
+    """Run the loop; the held-out losses at its end and why it ended."""
+    section = params.train
+    recent: list[StepMetrics] = []
+    losses = held_out_losses(state.ema, held_out, pairs)
+    stopped = "thresholds" if _may_stop(losses, state, params) else "budget"
+    for metrics in [] if stopped == "thresholds" else train_steps(state, grids, section):
+        recent.append(metrics)
+        if state.step % section.log_every == 0 or state.step == section.steps:
+            run.log_metrics(_averaged(recent), state.step)
+            recent.clear()
+        report(state.step, section.steps, _text(metrics))
+        if state.step % section.evaluate_every and state.step < section.steps:
+            continue
+        losses = held_out_losses(state.ema, held_out, pairs)
+        run.log_metrics({f"held_out/{k}": v for k, v in losses.items()}, state.step)
+        sheet = swap_sheet(state.ema, held_out, pairs[:SHEET_PAIRS])
+        run.log_image(sheet, f"samples/step-{state.step:06d}.png")
+        save_state(state, _checkpoint(project), recipe)
+        if _may_stop(losses, state, params):
+            return losses, "thresholds"
+    return losses, stopped
+
+
+def _may_stop(losses: dict[str, float], state: TrainState, params: Params) -> bool:
+    """All four below their thresholds, and the decoder has been trained at all."""
+    return state.step > params.train.teach_steps and all_below(losses, params.train.thresholds)
+
+
+def _start(
+    project: Project, params: Params, config: ModelConfig, grid: Grid, recipe: str
+) -> tuple[TrainState, str | None]:
+    """A fresh state, or the interrupted one of the same recipe with its MLflow run."""
+    state = init_state(params.train, config, grid)
+    path = _checkpoint(project)
+    if path.exists() and checkpoint_recipe(path)[0] == recipe:
+        load_state(state, path)
+        run = _run_file(project)
+        return state, str(read_json(run)["run_id"]) if run.exists() else None
+    if params.train.init != "scratch":
+        initial = load_model(project.root / params.train.init)
+        state.model.load_state_dict(initial.state_dict())
+        follow(state.ema, state.model, decay=0.0)
+    return state, None
+
+
+def _recipe(project: Project, params: Params) -> str:
+    """Names what the weights depend on: data version and params.train."""
+    section = params.train.model_dump(mode="json", exclude={"log_every"})
+    text = json.dumps([data_version(project.root), section], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _averaged(recent: Sequence[StepMetrics]) -> dict[str, float]:
+    names = recent[-1].losses
+    values = {k: float(np.mean([m.losses[k] for m in recent if k in m.losses])) for k in names}
+    return values | {
+        "learning_rate": recent[-1].learning_rate,
+        "gradient_norm": float(np.mean([m.gradient_norm for m in recent])),
+        "images_per_second": float(np.mean([m.images_per_second for m in recent])),
+    }
+
+
+def _text(metrics: StepMetrics) -> str:
+    shown = ("swap_loss", "identity_loss", "attribute_loss", "identity_teacher_loss")
+    return " ".join(f"{k}={metrics.losses[k]:.3f}" for k in shown if k in metrics.losses)
+
+
+def _checkpoint(project: Project) -> Path:
+    return project.checkpoints / "last.safetensors"
+
+
+def _run_file(project: Project) -> Path:
+    return project.checkpoints / "run.json"
+
+
+def _remember_run(project: Project, run_id: str) -> None:
+    with replacing(_run_file(project)) as path:
+        path.write_text(json.dumps({"run_id": run_id}) + "\n", encoding="utf-8")
