@@ -65,7 +65,7 @@ class Run:
 
         now = int(time.time() * 1000)
         batch = [Metric(name, float(value), now, step) for name, value in metrics.items()]
-        with _one_line():
+        with one_line():
             client(self.project).log_batch(self.id, metrics=batch)
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
@@ -73,7 +73,7 @@ class Run:
         from mlflow.entities import RunTag
 
         batch = [RunTag(name, str(value)) for name, value in tags.items()]
-        with _one_line():
+        with one_line():
             for start in range(0, len(batch), BATCH):
                 client(self.project).log_batch(self.id, tags=batch[start : start + BATCH])
 
@@ -88,7 +88,7 @@ class Run:
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Store one file, or a folder with all below it, under the artifact folder `folder`."""
         inside = None if folder in ("", ".") else folder
-        with _one_line():
+        with one_line():
             repository = artifacts(self.project, self.artifact_uri)
             if path.is_dir():
                 repository.log_artifacts(str(path), inside)
@@ -120,7 +120,7 @@ def open_run(
     Raises:
         TrackingError: MLflow cannot be reached or refuses; one line.
     """
-    with _one_line():
+    with one_line():
         experiment_id = _experiment_id(project, experiment)
         run = _resume(project, run_id) or _create(project, experiment_id, run_name)
         _log_params(project, run.id, flatten(params or {}))
@@ -134,8 +134,28 @@ def open_run(
         status = "KILLED"
         raise
     finally:
-        with _one_line():
+        with one_line():
             client(project).set_terminated(run.id, status)
+
+
+def find_run(project: Project, run_id: str | None) -> Run | None:
+    """The run as it stands, its status untouched; None where MLflow does not hold it."""
+    if run_id is None:
+        return None
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    with one_line():
+        _check_server(tracking_uri(project))
+        try:
+            info = client(project).get_run(run_id).info
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            return None
+    if info.lifecycle_stage == "deleted":
+        return None
+    return Run(project, run_id, info.experiment_id, info.artifact_uri)
 
 
 def tracking_uri(project: Project) -> str:
@@ -164,7 +184,7 @@ def server_address() -> str:
 
 def experiment_url(project: Project, experiment: str = EXPERIMENT) -> str:
     """The experiment's page, in the classic view (MLflow opens in its GenAI view otherwise)."""
-    with _one_line():
+    with one_line():
         number = _experiment_id(project, experiment)
     return f"{server_address()}/#/experiments/{number}/runs?workflowType=machine_learning"
 
@@ -215,7 +235,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def one_line() -> Iterator[None]:
+    """MLflow's and the network's errors become one `TrackingError` line."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
@@ -263,21 +284,10 @@ def _create(project: Project, experiment_id: str, name: str) -> Run:
 
 def _resume(project: Project, run_id: str | None) -> Run | None:
     """The run to go on with, or None where MLflow no longer holds it (e.g. `mlruns/` is new)."""
-    if run_id is None:
-        return None
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-    try:
-        info = client(project).get_run(run_id).info
-    except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            raise
-        return None
-    if info.lifecycle_stage == "deleted":
-        return None
-    client(project).update_run(run_id, status="RUNNING")
-    return Run(project, run_id, info.experiment_id, info.artifact_uri)
+    run = find_run(project, run_id)
+    if run is not None:
+        client(project).update_run(run.id, status="RUNNING")
+    return run
 
 
 def _log_params(project: Project, run_id: str, params: Mapping[str, object]) -> None:

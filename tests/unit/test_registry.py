@@ -1,0 +1,143 @@
+"""The registry on a real SQLite MLflow, with real (tiny, untrained) models."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facegraft.adapters import registry, tracking
+from facegraft.checkpoint import load_model, save_model
+from facegraft.config import load_params
+from facegraft.model import Model, ModelConfig
+from facegraft.project import Project
+
+SIZE = 32
+
+
+@pytest.fixture
+def project(tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(mlflow_template, tmp_path / "here" / "mlruns")
+    return Project(tmp_path / "here")
+
+
+def model_folder(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    params = load_params(Path(__file__).parents[2] / "params.yaml").train
+    small = params.model_copy(update={"channels": 8, "decoder_channels": 8, "latent_dim": 8})
+    save_model(Model(ModelConfig.from_params(small, SIZE)), folder)
+    return folder
+
+
+def register(project: Project, seed: int, **benchmark: float) -> registry.Registered:
+    folder = model_folder(project.root / f"model-{seed}", seed)
+    with tracking.open_run(project, run_name=f"train-{seed}") as run:
+        return registry.register(
+            project, folder, run, size=SIZE, benchmark=benchmark, tags={"git_sha": "abc"}
+        )
+
+
+def test_a_registered_model_is_challenger_and_not_champion(project: Project) -> None:
+    registered = register(project, 1, psnr=20.5)
+    assert registered.version == "1"
+    assert registered.benchmark == {"psnr": 20.5}
+    assert registry.get(project, "challenger") == registered
+    assert registry.champion(project) is None
+
+
+def test_without_a_champion_the_mend_is_named(project: Project) -> None:
+    with pytest.raises(registry.RegistryError, match=r"no champion .*facegraft promote"):
+        registry.fetch(project)
+
+
+def test_an_unknown_version_is_refused(project: Project) -> None:
+    register(project, 1)
+    with pytest.raises(registry.RegistryError, match=r"no facegraft version '7'.*one of 1"):
+        registry.get(project, "7")
+
+
+def test_the_same_files_are_the_same_version(project: Project) -> None:
+    register(project, 1, psnr=20.0)
+    again = register(project, 1, psnr=21.0)
+    assert again.version == "1"
+    assert again.benchmark == {"psnr": 21.0}
+    assert register(project, 2).version == "2"
+
+
+def test_what_is_fetched_is_what_was_registered(project: Project) -> None:
+    register(project, 1)
+    _, folder = registry.fetch(project, "challenger")
+    assert folder.is_relative_to(project.build / "registry" / "1")
+    assert registry.fingerprint(folder) == registry.fingerprint(project.root / "model-1")
+    kept = load_model(folder).state_dict()
+    for name, tensor in load_model(project.root / "model-1").state_dict().items():
+        assert torch.equal(kept[name], tensor)
+
+
+def test_a_damaged_copy_is_fetched_anew(project: Project) -> None:
+    register(project, 1)
+    _, folder = registry.fetch(project, "1")
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    _, again = registry.fetch(project, "1")
+    assert registry.fingerprint(again) == registry.fingerprint(project.root / "model-1")
+
+
+def test_damaged_storage_is_refused(project: Project) -> None:
+    register(project, 1)
+    (stored,) = project.mlruns.rglob("data/model/model.safetensors")
+    stored.write_bytes(b"damaged")
+    with pytest.raises(registry.RegistryError, match="not those that were registered"):
+        registry.fetch(project, "1")
+    assert not (project.build / "registry" / "1").exists()
+
+
+def test_mlflow_loads_it_with_pickle_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(project, 1)
+    _, folder = registry.fetch(project, "1")
+    stored = folder.parents[1]
+    assert not [p for p in stored.rglob("*") if p.suffix in {".pkl", ".pickle", ".pt", ".pth"}]
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    from mlflow import pyfunc
+
+    rng = np.random.default_rng(0)
+    source, target = rng.integers(0, 256, (2, 2, SIZE, SIZE, 3), dtype=np.uint8)
+    swapped = pyfunc.load_model(str(stored)).predict({"source": source, "target": target})
+    assert swapped.shape == (2, SIZE, SIZE, 3)
+    assert swapped.dtype == np.uint8
+
+
+def test_promotion_and_the_way_back(project: Project) -> None:
+    first, second, third = (register(project, seed) for seed in (1, 2, 3))
+    for version in (first, second, third):
+        registry.promote(project, version.version)
+    assert registry.get(project, "champion").version == third.version
+    with pytest.raises(registry.RegistryError, match="challenger"):
+        registry.get(project, "challenger")
+
+    left, now = registry.rollback(project)
+    assert (left.version, now.version) == (third.version, second.version)
+    assert registry.get(project, third.version).rolled_back
+    assert registry.get(project, "champion").version == second.version
+
+    assert registry.rollback(project)[1].version == first.version
+    with pytest.raises(registry.RegistryError, match="first champion"):
+        registry.rollback(project)
+
+
+def test_promoting_the_champion_again_keeps_the_way_back(project: Project) -> None:
+    first, second = register(project, 1), register(project, 2)
+    registry.promote(project, first.version)
+    registry.promote(project, second.version)
+    registry.promote(project, second.version)
+    assert registry.rollback(project)[1].version == first.version
+
+
+def test_a_folder_without_a_model_is_refused(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(registry.RegistryError, match="run train first"):
+        registry.fingerprint(tmp_path)
