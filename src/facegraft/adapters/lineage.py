@@ -1,0 +1,167 @@
+"""What a result was made from: git revision, data version, params and lock; and DVC's verbs."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+UNKNOWN = "unknown"
+"""What a run is stamped with where git or a file cannot say."""
+
+
+class LineageError(RuntimeError):
+    """DVC refused; the message is one line with its reason and the mend."""
+
+
+@dataclass(frozen=True)
+class GitState:
+    """The revision in use.
+
+    Attributes:
+        sha: 40 hexadecimal digits, or `UNKNOWN` outside a repository.
+        dirty: whether a tracked file differs from it (dvc.lock, a stage's own record, aside);
+            None if unknown.
+    """
+
+    sha: str
+    dirty: bool | None
+
+
+def git_state(root: Path) -> GitState:
+    """The git revision of `root`; "unknown" without git, a repository or a first commit."""
+    sha = _git(root, "rev-parse", "HEAD")
+    if sha is None:
+        return GitState(UNKNOWN, None)
+    changed = _git(
+        root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock"
+    )
+    return GitState(sha.strip(), None if changed is None else bool(changed.strip()))
+
+
+def data_version(root: Path) -> str:
+    """The md5 that data.dvc records, e.g. "0123….dir"; "unknown" without a readable data.dvc."""
+    try:
+        recorded = yaml.safe_load((root / "data.dvc").read_text(encoding="utf-8"))
+        return str(recorded["outs"][0]["md5"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError):
+        return UNKNOWN
+
+
+def params_hash(root: Path) -> str:
+    """sha256 of params.yaml, or "unknown"."""
+    return _file_hash(root / "params.yaml")
+
+
+def lock_hash(root: Path) -> str:
+    """sha256 of requirements.lock, or "unknown"."""
+    return _file_hash(root / "requirements.lock")
+
+
+def folder_md5(folder: Path) -> str:
+    """The version DVC gives a folder, without starting DVC: "<md5>.dir".
+
+    DVC digests the JSON list of its files, each with md5 and relative path, in order of path.
+    """
+    files = sorted(path.relative_to(folder).as_posix() for path in _files(folder))
+    listing = [{"md5": _file_md5(folder / name), "relpath": name} for name in files]
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def has_remote(root: Path) -> bool:
+    """Whether the project names a default DVC remote."""
+    config = configparser.ConfigParser()
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    return bool(config.get("core", "remote", fallback=""))
+
+
+def is_cached(root: Path, version: str) -> bool:
+    """Whether DVC's local cache holds the listing of this version of a folder."""
+    return (root / ".dvc" / "cache" / "files" / "md5" / version[:2] / version[2:]).exists()
+
+
+def dvc_add(root: Path) -> str:
+    """Record data/ in data.dvc and DVC's cache; returns the version.
+
+    Raises:
+        LineageError: DVC refused, e.g. outside a DVC project.
+    """
+    _dvc(root, "add", "--quiet", "data")
+    return data_version(root)
+
+
+def dvc_checkout(root: Path) -> None:
+    """Bring data/ to the version in data.dvc from the local cache; never drops unsaved files.
+
+    Raises:
+        LineageError: the cache lacks it, or data/ holds files that no version holds.
+    """
+    _dvc(root, "checkout", "--quiet", "data.dvc")
+
+
+def dvc_pull(root: Path) -> None:
+    """Fetch the version in data.dvc from the default remote into data/.
+
+    Raises:
+        LineageError: no remote, not reachable, or it lacks the version.
+    """
+    _dvc(root, "pull", "--quiet", "data.dvc")
+
+
+def dvc_status(root: Path) -> str:
+    """DVC's own words on whether data/ is what data.dvc records."""
+    return _dvc(root, "status", "data.dvc")
+
+
+def _dvc(root: Path, *arguments: str) -> str:
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        faults = [line for line in said if line.startswith("ERROR:")] or said or ["no reason given"]
+        raise LineageError(
+            f"dvc {arguments[0]} in {root}: {faults[0].removeprefix('ERROR:').strip()}; "
+            f"run `dvc {arguments[0]} {arguments[-1]}` there to see more"
+        )
+    return done.stdout.strip()
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Git's answer, or None where there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return UNKNOWN
+
+
+def _file_md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
