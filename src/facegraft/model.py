@@ -80,10 +80,15 @@ class Model(nn.Module):
         return decoded
 
 
-def paste_back(decoded: Decoded, target: Tensor) -> Tensor:
-    """Composite the decoded swap over the target by its soft mask; (B, 3, S, S) in [-1, 1].
+def blend(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """mask * image + (1 - mask) * target; images (B, 3, S, S), mask (B, 1, S, S) in [0, 1]."""
+    return mask * image + (1.0 - mask) * target
 
-    Done after decoding and never inside a loss: there it collapses into copying the target.
+
+def paste_back(decoded: Decoded, target: Tensor) -> Tensor:
+    """The decoded swap over the target by its soft mask; (B, 3, S, S) in [-1, 1].
+
+    Done after decoding and never inside a training loss: there it collapses into copying the
+    target.
     """
-    mask = torch.sigmoid(decoded.mask_logits)
-    return mask * decoded.image + (1.0 - mask) * target
+    return blend(decoded.image, target, torch.sigmoid(decoded.mask_logits))

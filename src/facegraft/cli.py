@@ -1,0 +1,150 @@
+"""The command line: `facegraft STAGE`. Every error that a user can mend is one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from facegraft.config import Params, load_params
+from facegraft.project import Project
+from facegraft.stages.progress import Progress, console
+
+Command = Callable[[Project, Params, Progress, argparse.Namespace], str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 on success, 1 on a mendable error, 2 on bad usage."""
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    options = _parser().parse_args(arguments)
+    try:
+        project = Project(options.project)
+        params = load_params(project.params)
+        with console(options.command) as report:
+            line = options.run(project, params, report, options)
+    except (ValueError, RuntimeError) as error:  # every error of ours is one of these
+        if type(error).__module__.split(".")[0] != "facegraft":
+            raise
+        print(f"facegraft {options.command}: {error}", file=sys.stderr)
+        return 1
+    print(line)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facegraft", description="Transplant facial identity onto game virtual characters."
+    )
+    parser.add_argument(
+        "--project", type=Path, default=Path(), help="folder that holds params.yaml (default: .)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    add("data", _data, "fetch or render the dataset and record its version")
+    add("validate", _validate, "run the data gate; its page is build/validation/index.html")
+    add("train", _train, "train encoder and decoder; goes on where it was interrupted")
+    add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
+    add("promote", _promote, "register the model; champion if the gate lets it")
+    add("rollback", _rollback, "give the alias champion back to the version before")
+    swap = add("swap", _swap, "swap one pair with the champion, fine-tuned until it passes")
+    swap.add_argument("source", help="whose face: a picture file or an image key of the dataset")
+    swap.add_argument("target", help="who gets it: a picture file or an image key of the dataset")
+    swap.add_argument(
+        "--only", nargs="+", metavar="PART", help="identity parts to take, e.g. eyes nose"
+    )
+    swap.add_argument("--force", action="store_true", help="swap again even if it was done")
+    queue = add("swap-queue", _swap_queue, "swap the pending pairs of a job list")
+    queue.add_argument("jobs", type=Path, help="CSV or Parquet with columns source and target")
+    queue.add_argument("--limit", type=int, help="at most this many pairs")
+    return parser
+
+
+def _data(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.stages.data import data
+
+    version = data(project, params, report)
+    return f"data {version.md5}: {version.images} images, {version.source}"
+
+
+def _validate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.stages.validate import validate
+
+    validate(project, params, report)
+    return f"the data passes; see {project.validation / 'index.html'}"
+
+
+def _train(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.stages.train import train
+
+    outcome = train(project, params, report)
+    figures = " ".join(f"{name}={value:.4f}" for name, value in outcome.losses.items())
+    return f"trained {outcome.steps} steps, stopped by {outcome.stopped}: {figures}"
+
+
+def _evaluate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.benchmark import ROWS
+    from facegraft.stages.evaluate import evaluate
+
+    figures = evaluate(project, params, report)
+    metrics = dict.fromkeys(key.split("/")[1] for key in figures if "/" in key)
+    lines = [f"{'':26}" + "".join(f"{row:>13}" for row in ROWS)]
+    for metric in metrics:
+        cells = [figures.get(f"{row}/{metric}") for row in ROWS]
+        shown = [f"{c:13.4f}" if isinstance(c, float) else f"{'-':>13}" for c in cells]
+        lines.append(f"{metric:26}" + "".join(shown))
+    return "\n".join(lines)
+
+
+def _promote(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.stages.promote import promote
+
+    decision = promote(project, params, report)
+    return f"{'promoted' if decision.promote else 'refused'}: {'; '.join(decision.reasons)}"
+
+
+def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.stages.rollback import rollback
+
+    return str(rollback(project, params, report))
+
+
+def _swap(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
+    from facegraft.stages.swap import swap
+
+    result = swap(
+        project,
+        params,
+        options.source,
+        options.target,
+        report,
+        transplant=options.only,
+        force=options.force,
+    )
+    return f"{result.record.verdict} {result.image}: {result.record.reason}"
+
+
+def _swap_queue(
+    project: Project, params: Params, report: Progress, options: argparse.Namespace
+) -> str:
+    from facegraft.stages.swap_queue import swap_queue
+
+    outcome = swap_queue(project, params, options.jobs, report, limit=options.limit)
+    lines = [f"{one.record.verdict} {one.image}: {one.record.reason}" for one in outcome.done]
+    lines += [f"ERROR {one.job}: {one.message}" for one in outcome.failed]
+    lines.append(
+        f"{len(outcome.done)} done, {len(outcome.failed)} failed, {outcome.skipped} done before, "
+        f"{outcome.pending} pending"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

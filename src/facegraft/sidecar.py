@@ -1,0 +1,75 @@
+"""The record beside every swap: what went in, what came out, and whether it may be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from facegraft.atomic import replacing
+from facegraft.calibration import Thresholds
+from facegraft.config import Section
+
+
+class InputRecord(Section):
+    """One input picture.
+
+    Attributes:
+        given: what the caller named, a path or an image key.
+        sha256: of the file's bytes, or of the dataset cell's.
+    """
+
+    given: str
+    sha256: str
+
+
+class LossRecord(Section):
+    """Both losses at a fine-tuning step."""
+
+    step: int
+    identity_loss: float
+    attribute_loss: float
+
+
+class JudgeRecord(Section):
+    """The independent recogniser's cosine similarities; None where it found no face."""
+
+    similarity_source: float | None
+    similarity_target: float | None
+
+
+class SwapRecord(Section):
+    """The sidecar JSON of one swap."""
+
+    job: str
+    verdict: Literal["PASS", "FAIL"]
+    reason: str
+    source: InputRecord
+    target: InputRecord
+    transplant: tuple[str, ...]
+    image: str
+    comparison: str
+    steps: int
+    thresholds: Thresholds
+    losses: tuple[LossRecord, ...]
+    judge_before: JudgeRecord
+    judge_after: JudgeRecord
+    judge_disagrees: bool
+    """True where tuning made the judge see less of the source than before."""
+    model_version: str
+    data_version: str
+    git_sha: str
+    git_dirty: bool
+    seconds: float
+    created_at: str
+    """UTC, ISO 8601."""
+    ai_generated: Literal[True] = True
+
+    def write(self, path: Path) -> None:
+        """Write the JSON whole or not at all; its presence means that the job is done."""
+        with replacing(path) as temporary:
+            temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> SwapRecord:
+        """Read a sidecar; pydantic's ValidationError where it is none."""
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))

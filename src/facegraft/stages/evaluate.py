@@ -1,0 +1,101 @@
+"""Stage `evaluate`: the held-out benchmark and the calibration of the swap thresholds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facegraft.adapters.judge import Judge
+from facegraft.adapters.lineage import data_version
+from facegraft.adapters.store import load_grids
+from facegraft.adapters.tracking import find_run
+from facegraft.atomic import replacing
+from facegraft.benchmark import Gallery, benchmark, draw_pairs, embed_grids, pairs_hash
+from facegraft.calibration import Calibration, calibrate
+from facegraft.checkpoint import load_model, read_json
+from facegraft.config import Params
+from facegraft.dataset import Grid
+from facegraft.model import Model
+from facegraft.project import Project
+from facegraft.sheets import swap_sheet
+from facegraft.stages.progress import Progress
+
+SHEET_PAIRS = 16
+
+
+def evaluate(project: Project, params: Params, report: Progress) -> dict[str, float | str]:
+    """Measure build/model on the held-out pairs and calibrate its swap thresholds.
+
+    Writes benchmark.json (flat, keyed `row/metric`, plus `pairs` and `pairs_hash`),
+    calibration.json and pairs.png, and adds them to the training run in MLflow.
+
+    Raises:
+        CheckpointError, DataError, TrackingError: one line with the mend.
+    """
+    model = load_model(project.model)
+    grids = load_grids(project.data, "test")
+    figures = measure(project, params, model, report)
+    calibration = calibrate(model, grids, params.evaluate)
+    pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
+    known = {key: figure if figure == figure else None for key, figure in figures.items()}
+    _write_json(project.evaluation / "benchmark.json", known)  # a NaN is written as null
+    _write_json(project.evaluation / "calibration.json", calibration.model_dump())
+    with replacing(project.evaluation / "pairs.png") as path:
+        swap_sheet(model, grids, pairs[:SHEET_PAIRS]).save(path)
+    _record(project, figures, calibration)
+    return figures
+
+
+def measure(
+    project: Project, params: Params, model: Model, report: Progress
+) -> dict[str, float | str]:
+    """The benchmark of a model on this project's held-out pairs: metrics, `pairs_hash`."""
+    grids = load_grids(project.data, "test")
+    version = data_version(project.root) or "unknown"
+    pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
+    judge = Judge()
+    gallery = _gallery(project, grids, judge, report)
+    figures = benchmark(model, grids, pairs, gallery, judge.embed, report)
+    return {**figures, "pairs": len(pairs), "pairs_hash": pairs_hash(grids, pairs, version)}
+
+
+def _gallery(project: Project, grids: Sequence[Grid], judge: Judge, report: Progress) -> Gallery:
+    """The judge's view of the held-out images; kept, for it depends on their pixels alone."""
+    pixels = hashlib.sha256()
+    for grid in grids:
+        pixels.update(np.ascontiguousarray(grid.images))
+    kept = project.build / "cache" / f"judge-{pixels.hexdigest()[:16]}.npy"
+    if kept.exists():
+        return Gallery(np.load(kept))
+    gallery = embed_grids(grids, judge.embed, report)
+    with replacing(kept) as path:
+        np.save(path, gallery.embeddings)
+    return gallery
+
+
+def _record(project: Project, figures: dict[str, float | str], calibration: Calibration) -> None:
+    """Add the figures to the run that trained the model, where MLflow still holds it."""
+    trained = read_json(project.model / "train.json")
+    run = find_run(project, str(trained["run_id"]))
+    if run is None:
+        return
+    step = int(str(trained["steps"]))
+    measured = {k: v for k, v in figures.items() if isinstance(v, float) and np.isfinite(v)}
+    separations = {
+        f"calibration/{loss}/{name}": value
+        for loss in ("identity_loss", "attribute_loss")
+        for name, value in getattr(calibration, loss).model_dump().items()
+    }
+    run.log_metrics(measured | separations, step)
+    run.set_tags({"pairs_hash": figures["pairs_hash"]})
+    run.log_artifact(project.evaluation, "evaluation")
+
+
+def _write_json(path: Path, value: object) -> None:
+    with replacing(path) as temporary:
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

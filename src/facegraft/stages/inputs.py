@@ -1,0 +1,89 @@
+"""From what a user names (a picture file or an image key) to an aligned crop."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from facegraft.adapters.judge import Judge
+from facegraft.adapters.store import DataError, load_image
+from facegraft.alignment import Similarity, align, paste
+from facegraft.images import ImageError
+from facegraft.images import load_image as load_picture
+from facegraft.model import ModelConfig
+from facegraft.project import Project
+from facegraft.sidecar import InputRecord
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a swap.
+
+    Attributes:
+        crop: uint8 (S, S, 3), the face aligned to the model's crop.
+        picture: uint8 (H, W, 3), the whole picture; None for an image of the dataset.
+        transform: from `picture` to `crop`.
+        key: the dataset's image key, else None.
+    """
+
+    crop: np.ndarray
+    record: InputRecord
+    picture: np.ndarray | None = None
+    transform: Similarity | None = None
+    key: str | None = None
+
+    def whole(self, crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """`crop` in place of this input's own, in the whole picture; mask (S, S) in [0, 1]."""
+        if self.picture is None or self.transform is None:
+            return crop
+        return paste(crop, self.transform, self.picture, mask)
+
+
+def read_input(project: Project, config: ModelConfig, judge: Judge, given: str) -> Input:
+    """Load a picture file and align its face, or take an image of the dataset by its key.
+
+    Raises:
+        ImageError: the file is missing or unusable, or no face is found in it.
+        DataError: an unknown image key; the message suggests close ones.
+    """
+    path = Path(given)
+    if path.exists() or path.suffix:
+        return _from_file(config, judge, path, given)
+    pixels = np.ascontiguousarray(load_image(project.data, given).transpose(1, 2, 0))
+    record = InputRecord(given=given, sha256=hashlib.sha256(pixels).hexdigest())
+    if pixels.shape[0] != config.size:
+        side = (config.size, config.size)
+        pixels = np.array(Image.fromarray(pixels).resize(side, Image.Resampling.LANCZOS))
+    return Input(crop=pixels, record=record, key=given)
+
+
+def true_swap(project: Project, source: Input, target: Input) -> np.ndarray | None:
+    """The rendered truth, uint8 (S, S, 3), where both come from one grid of the dataset."""
+    if source.key is None or target.key is None:
+        return None
+    grid, row, _ = source.key.split("/")
+    target_grid, _, column = target.key.split("/")
+    if grid != target_grid:
+        return None
+    try:
+        return load_image(project.data, f"{grid}/{row}/{column}").transpose(1, 2, 0)
+    except DataError:
+        return None  # the grid has a gap: there is no truth to show
+
+
+def _from_file(config: ModelConfig, judge: Judge, path: Path, given: str) -> Input:
+    picture = load_picture(path)
+    record = InputRecord(given=given, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    face = judge.detect(picture)
+    if face is None:
+        raise ImageError(
+            f"{path}: no face found; use a picture whose face looks towards the camera and is "
+            "not cut off"
+        )
+    canonical = np.array(config.canonical) * config.size
+    crop, transform = align(picture, face.landmarks, canonical, config.size)
+    return Input(crop=crop, record=record, picture=picture, transform=transform)
