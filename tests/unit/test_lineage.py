@@ -89,6 +89,18 @@ def test_hashes_of_params_and_lock(tmp_path: Path) -> None:
     assert lineage.lock_hash(tmp_path) == hashlib.sha256(b"numpy==2\n").hexdigest()
 
 
+def test_provenance_holds_everything(repository: Path) -> None:
+    (repository / "data.dvc").write_text("outs:\n- md5: 0a.dir\n  path: data\n")
+    (repository / "code.py").write_text("a = 3\n")
+    assert lineage.provenance(repository) == {
+        "git_sha": git(repository, "rev-parse", "HEAD"),
+        "git_dirty": "true",
+        "data_version": "0a.dir",
+        "params_sha256": UNKNOWN,
+        "lock_sha256": UNKNOWN,
+    }
+
+
 def test_has_remote_reads_both_configs(tmp_path: Path) -> None:
     assert not lineage.has_remote(tmp_path)
     (tmp_path / ".dvc").mkdir()

@@ -65,6 +65,18 @@ def lock_hash(root: Path) -> str:
     return _file_hash(root / "requirements.lock")
 
 
+def provenance(root: Path) -> dict[str, str]:
+    """What to stamp a run with: revision, dirty flag, data version, params and lock."""
+    git = git_state(root)
+    return {
+        "git_sha": git.sha,
+        "git_dirty": UNKNOWN if git.dirty is None else str(git.dirty).lower(),
+        "data_version": data_version(root),
+        "params_sha256": params_hash(root),
+        "lock_sha256": lock_hash(root),
+    }
+
+
 def folder_md5(folder: Path) -> str:
     """The version DVC gives a folder, without starting DVC: "<md5>.dir".
 
