@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
-from facegraft.dataset import Grid
+from facegraft.dataset import Grid, image_key
 
 LANDMARKS_64 = np.array([[20, 24], [44, 24], [32, 36], [23, 46], [41, 46]], np.float32)
 
@@ -36,7 +36,7 @@ def grid(name: str, *, rows: int = 3, columns: int = 2, size: int = 64, seed: in
         identity_code=rng.normal(size=(rows, 6)).astype(np.float32),
         attribute_code=rng.normal(size=(columns, 4)).astype(np.float32),
         keys=np.array(
-            [[store.image_key(name, i, a) for a in range(columns)] for i in range(rows)], object
+            [[image_key(name, i, a) for a in range(columns)] for i in range(rows)], object
         ),
     )
 

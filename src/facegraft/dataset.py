@@ -56,3 +56,8 @@ FACE_REGIONS = tuple(REGIONS.index(name) for name in ("skin", "eyes", "brows", "
 
 LANDMARKS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
 """The five alignment points, left as seen in the picture (x grows to the right)."""
+
+
+def image_key(grid: str, row: int, column: int) -> str:
+    """The manifest's key of a grid's cell, e.g. "train-003/i07/a02"."""
+    return f"{grid}/i{row:02d}/a{column:02d}"

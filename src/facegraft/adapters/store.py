@@ -62,10 +62,6 @@ def shard_name(grid: str) -> str:
     return f"grids/{grid}.images.npy"
 
 
-def image_key(grid: str, row: int, column: int) -> str:
-    return f"{grid}/i{row:02d}/a{column:02d}"
-
-
 def write_grid(data_dir: Path, grid: Grid) -> None:
     """Write a grid's two arrays below `data_dir`, each atomically."""
     for kind, array in (("images", grid.images), ("regions", grid.regions)):
@@ -121,17 +117,22 @@ def manifest_rows(
 
 def write_manifest(data_dir: Path, manifest: pd.DataFrame) -> None:
     """Write data/manifest.parquet atomically; parameters are stored as float32."""
+    write_rows(manifest_path(data_dir), manifest)
+
+
+def write_rows(path: Path, rows: pd.DataFrame) -> None:
+    """Write manifest rows to any Parquet file, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     arrays = {
-        name: pa.array(list(manifest[name]), type=_arrow_type(kind), from_pandas=True)
+        name: pa.array(list(rows[name]), type=_arrow_type(kind), from_pandas=True)
         for name, kind in MANIFEST.items()
     }
-    for name in manifest.columns:
+    for name in rows.columns:
         if name not in arrays:
-            arrays[name] = pa.array(manifest[name].to_numpy(np.float32), type=pa.float32())
-    with replacing(manifest_path(data_dir)) as temporary:
+            arrays[name] = pa.array(rows[name].to_numpy(np.float32), type=pa.float32())
+    with replacing(path) as temporary:
         pq.write_table(pa.table(arrays), temporary, compression="zstd")
 
 
@@ -145,10 +146,14 @@ def read_manifest(data_dir: Path, columns: Iterable[str] | None = None) -> pd.Da
     Raises:
         DataError: the file is missing, damaged, or lacks a column of `MANIFEST`.
     """
+    return read_rows(manifest_path(data_dir), columns)
+
+
+def read_rows(path: Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
+    """Rows that `write_rows` wrote; raises as `read_manifest` does."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = manifest_path(data_dir)
     wanted = None if columns is None else list(columns)
     try:
         present = set(pq.read_schema(path).names)

@@ -1,0 +1,161 @@
+"""Render the default dataset in several processes, grid by grid, so that it can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from facegraft import characters, drawing
+from facegraft.adapters import store
+from facegraft.adapters.store import DataError
+from facegraft.atomic import replacing
+from facegraft.characters import Assets, load_assets
+from facegraft.config import DataParams
+from facegraft.images import contact_sheet, save_picture
+from facegraft.stages.progress import Progress
+
+MARKER = "params.json"
+"""Inside data/: the params that made it; a folder without it was made by somebody else."""
+
+PREVIEW_ROWS = 6
+PREVIEW_COLUMNS = 8
+
+
+def render_dataset(folder: Path, params: DataParams, report: Progress) -> None:
+    """Render every grid into `folder`, then the manifest, the preview and the marker.
+
+    Grids that an interrupted call with the same params and renderer finished are kept.
+
+    Raises:
+        DataError: a render process died.
+    """
+    _prepare(folder, params)
+    tasks = list(_tasks(params))
+    missing = [task for task in tasks if not _part(folder, *task).exists()]
+    per_grid = params.identities * params.attributes
+    done, total = (len(tasks) - len(missing)) * per_grid, len(tasks) * per_grid
+    report(done, total, "rendering")
+    if missing:
+        load_assets()  # fills the asset cache once, before the processes race for it
+    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), _start_worker) as pool:
+        futures = [pool.submit(_render_grid, folder, params, *task) for task in missing]
+        try:
+            for future in as_completed(futures):
+                done += per_grid
+                report(done, total, f"rendered {future.result()}")
+        except BrokenProcessPool as error:
+            raise DataError(
+                f"{folder}: a render process died, perhaps out of memory; "
+                "run again, finished grids are kept"
+            ) from error
+        finally:
+            _cancel(futures)
+    _finish(folder, params, tasks)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def recipe(params: DataParams) -> dict[str, object]:
+    """What data/params.json holds for these params."""
+    return {"data": params.model_dump(mode="json")}
+
+
+def _tasks(params: DataParams) -> Iterator[tuple[str, int]]:
+    for split, grids in params.grids.model_dump().items():
+        for index in range(grids):
+            yield split, index
+
+
+def _part(folder: Path, split: str, index: int) -> Path:
+    """A finished grid's manifest rows; written last, so its presence means "finished"."""
+    return folder / "parts" / f"{drawing.grid_name(split, index)}.parquet"
+
+
+def _prepare(folder: Path, params: DataParams) -> None:
+    """An empty folder, or the unfinished one of the same params and renderer."""
+    wanted = json.dumps(recipe(params) | {"renderer": _renderer_version()}, sort_keys=True)
+    note = folder / "parts" / "recipe.json"
+    if note.exists() and note.read_text(encoding="utf-8") == wanted:
+        return
+    if folder.exists():
+        shutil.rmtree(folder)
+    with replacing(note) as temporary:
+        temporary.write_text(wanted, encoding="utf-8")
+
+
+def _renderer_version() -> str:
+    """Digest of the renderer's source: half a dataset of an older renderer is not resumed."""
+    digest = hashlib.sha256()
+    source = Path(characters.__file__).parent
+    for path in [*sorted(source.rglob("*.py")), Path(drawing.__file__)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _start_worker() -> None:
+    """One thread per process: the processes share the cores already."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@cache
+def _worker_assets() -> Assets:
+    return load_assets()
+
+
+def _render_grid(folder: Path, params: DataParams, split: str, index: int) -> str:
+    """Runs in a worker: draw and write one grid; returns its name."""
+    drawn = drawing.draw_grid(_worker_assets(), params, split, index)
+    store.write_grid(folder, drawn.grid)
+    rows = store.manifest_rows(
+        drawn.grid,
+        split,
+        identities=drawn.identities,
+        attributes=drawn.attributes,
+        licence=params.licence,
+    )
+    store.write_rows(_part(folder, split, index), rows)
+    return drawn.grid.name
+
+
+def _finish(folder: Path, params: DataParams, tasks: list[tuple[str, int]]) -> None:
+    """Manifest and preview from the parts; the marker comes last."""
+    import pandas as pd
+
+    rows = pd.concat([store.read_rows(_part(folder, *task)) for task in tasks], ignore_index=True)
+    store.write_manifest(folder, rows)
+    write_preview(folder)
+    shutil.rmtree(folder / "parts")
+    with replacing(folder / MARKER) as temporary:
+        text = json.dumps(recipe(params), indent=2, sort_keys=True)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_preview(folder: Path) -> None:
+    """preview.png: the first grid of each split, identities down, attribute sets across."""
+    rows, captions = [], []
+    for split in store.SPLITS:
+        grid = store.load_grids(folder, split)[0]
+        for i in range(min(PREVIEW_ROWS, grid.images.shape[0])):
+            cells = grid.images[i, :PREVIEW_COLUMNS]
+            rows.append([cell.transpose(1, 2, 0) for cell in cells])
+            captions.append(grid.identity_ids[i])
+    columns = [f"attributes {a}" for a in range(len(rows[0]))]
+    save_picture(folder / "preview.png", contact_sheet(rows, columns=columns, captions=captions))
+
+
+def _cancel(futures: list[Future[str]]) -> None:
+    for future in futures:
+        future.cancel()
