@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 
 from facegraft.adapters import registry, tracking
 from facegraft.checkpoint import load_model, save_model
-from facegraft.config import load_params
+from facegraft.config import NUM_LATENTS
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
 
@@ -27,9 +29,17 @@ def project(tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPat
 
 def model_folder(folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
-    params = load_params(Path(__file__).parents[2] / "params.yaml").train
-    small = params.model_copy(update={"channels": 8, "decoder_channels": 8, "latent_dim": 8})
-    save_model(Model(ModelConfig.from_params(small, SIZE)), folder)
+    config = ModelConfig(
+        size=SIZE,
+        channels=8,
+        decoder_channels=8,
+        latent_dim=8,
+        identity={"eyes": (0,)},
+        attribute={"rest": tuple(range(1, NUM_LATENTS))},
+        spatial={},
+        canonical=((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)),
+    )
+    save_model(Model(config), folder)
     return folder
 
 
@@ -37,7 +47,13 @@ def register(project: Project, seed: int, **benchmark: float) -> registry.Regist
     folder = model_folder(project.root / f"model-{seed}", seed)
     with tracking.open_run(project, run_name=f"train-{seed}") as run:
         return registry.register(
-            project, folder, run, size=SIZE, benchmark=benchmark, tags={"git_sha": "abc"}
+            project,
+            folder,
+            run,
+            size=SIZE,
+            benchmark=benchmark,
+            calibration={"pairs": 20},
+            tags={"git_sha": "abc"},
         )
 
 
@@ -45,6 +61,7 @@ def test_a_registered_model_is_challenger_and_not_champion(project: Project) -> 
     registered = register(project, 1, psnr=20.5)
     assert registered.version == "1"
     assert registered.benchmark == {"psnr": 20.5}
+    assert registered.calibration == {"pairs": 20}
     assert registry.get(project, "challenger") == registered
     assert registry.champion(project) is None
 
@@ -78,6 +95,12 @@ def test_what_is_fetched_is_what_was_registered(project: Project) -> None:
         assert torch.equal(kept[name], tensor)
 
 
+def test_fetching_brings_the_newest_calibration(project: Project) -> None:
+    register(project, 1)
+    _, folder = registry.fetch(project, "1")
+    assert json.loads((folder / "calibration.json").read_text()) == {"pairs": 20}
+
+
 def test_a_damaged_copy_is_fetched_anew(project: Project) -> None:
     register(project, 1)
     _, folder = registry.fetch(project, "1")
@@ -98,16 +121,15 @@ def test_damaged_storage_is_refused(project: Project) -> None:
 def test_mlflow_loads_it_with_pickle_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
     register(project, 1)
     _, folder = registry.fetch(project, "1")
     stored = folder.parents[1]
     assert not [p for p in stored.rglob("*") if p.suffix in {".pkl", ".pickle", ".pt", ".pth"}]
-    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    from mlflow import pyfunc
-
     rng = np.random.default_rng(0)
     source, target = rng.integers(0, 256, (2, 2, SIZE, SIZE, 3), dtype=np.uint8)
-    swapped = pyfunc.load_model(str(stored)).predict({"source": source, "target": target})
+    swapped = registry.load(project, "1")(source, target)
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
     assert swapped.shape == (2, SIZE, SIZE, 3)
     assert swapped.dtype == np.uint8
 
@@ -136,6 +158,23 @@ def test_promoting_the_champion_again_keeps_the_way_back(project: Project) -> No
     registry.promote(project, second.version)
     registry.promote(project, second.version)
     assert registry.rollback(project)[1].version == first.version
+
+
+def test_registering_the_champion_again_makes_no_challenger(project: Project) -> None:
+    registry.promote(project, register(project, 1).version)
+    register(project, 1)
+    with pytest.raises(registry.RegistryError, match="challenger"):
+        registry.get(project, "challenger")
+
+
+def test_there_is_no_way_back_to_damaged_files(project: Project) -> None:
+    for seed in (1, 2):
+        registry.promote(project, register(project, seed).version)
+    for stored in project.mlruns.rglob("data/model/model.safetensors"):
+        stored.write_bytes(b"damaged")
+    with pytest.raises(registry.RegistryError, match="not those that were registered"):
+        registry.rollback(project)
+    assert registry.get(project, "champion").version == "2"
 
 
 def test_a_folder_without_a_model_is_refused(project: Project, tmp_path: Path) -> None:

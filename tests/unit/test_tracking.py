@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 from pathlib import Path
@@ -37,6 +38,7 @@ def test_a_run_keeps_metrics_params_tags_and_ends_finished(project: Project) -> 
     assert stored.data.metrics == {"identity_loss": 0.25, "mse_loss": 0.1}
     assert stored.data.params == {"train.steps": "3"}
     assert stored.data.tags["git_dirty"] == "False"
+    assert stored.data.tags["python"] == platform.python_version()
     history = tracking.client(project).get_metric_history(run.id, "identity_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
 

@@ -14,14 +14,17 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from facegraft.adapters.tracking import Run, artifacts, client, one_line
+from facegraft.atomic import replacing
 from facegraft.project import Project
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ CHALLENGER = "challenger"
 
 LOADER = "facegraft.adapters.pyfunc"
 NEEDS = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "safetensors")
+Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 FILES = "data/model"
 """Where the model's own files lie inside a stored version."""
 
@@ -49,7 +54,8 @@ class Registered:
         version: the registry's number, as text.
         run_id: the training run it came from.
         sha256: of its files, as `fingerprint` makes it.
-        benchmark: what was measured of it, metric key -> value; may hold texts beside floats.
+        benchmark: what was measured of it, metric key -> value; holds texts beside floats.
+        calibration: its swap thresholds' calibration, as the evaluation wrote it.
         previous_champion: the version it replaced when it was promoted, if it was.
         rolled_back: it was champion and was taken back.
     """
@@ -57,7 +63,8 @@ class Registered:
     version: str
     run_id: str
     sha256: str
-    benchmark: dict[str, float | str]
+    benchmark: dict[str, Any]
+    calibration: dict[str, Any]
     previous_champion: str | None
     rolled_back: bool
 
@@ -68,11 +75,12 @@ def register(
     run: Run,
     *,
     size: int,
-    benchmark: Mapping[str, float | str],
+    benchmark: Mapping[str, object],
+    calibration: Mapping[str, object],
     tags: Mapping[str, object],
 ) -> Registered:
     """Store the model as a new version and make it challenger; the same files again are the
-    same version, with the newer benchmark.
+    same version, with the newer figures.
 
     Args:
         model_dir: holds model.safetensors and model.json.
@@ -85,14 +93,16 @@ def register(
         _ensure_name(project)
         known = next((v for v in _versions(project) if v.tags.get("sha256") == sha256), None)
         number = str(known.version) if known else _store(project, model_dir, run, size)
-        for name, value in {**tags, "sha256": sha256}.items():
+        figures = {"benchmark": json.dumps(benchmark), "calibration": json.dumps(calibration)}
+        for name, value in {**tags, **figures, "sha256": sha256}.items():
             mlflow_client.set_model_version_tag(NAME, number, name, str(value))
-        mlflow_client.set_registered_model_alias(NAME, CHALLENGER, number)
-    remeasured(project, number, benchmark)
+        held = champion(project)
+        if held is None or held.version != number:
+            mlflow_client.set_registered_model_alias(NAME, CHALLENGER, number)
     return get(project, number)
 
 
-def remeasured(project: Project, version: str, benchmark: Mapping[str, float | str]) -> None:
+def remeasured(project: Project, version: str, benchmark: Mapping[str, object]) -> None:
     """Keep a newer benchmark of a version, e.g. on the pairs that its challenger is judged on."""
     with one_line():
         client(project).set_model_version_tag(NAME, version, "benchmark", json.dumps(benchmark))
@@ -125,7 +135,7 @@ def champion(project: Project) -> Registered | None:
 
 
 def fetch(project: Project, reference: str = CHAMPION) -> tuple[Registered, Path]:
-    """The version and a local folder with its files (model.safetensors, model.json).
+    """The version and a local folder with model.safetensors, model.json and calibration.json.
 
     Kept under `build/registry/<version>`; what lies there is used again only while its hash is
     that of the version.
@@ -137,7 +147,23 @@ def fetch(project: Project, reference: str = CHAMPION) -> tuple[Registered, Path
     kept = project.build / "registry" / registered.version
     if not (kept / FILES).is_dir() or fingerprint(kept / FILES) != registered.sha256:
         _download(project, registered, kept)
+    with replacing(kept / FILES / "calibration.json") as path:
+        path.write_text(json.dumps(registered.calibration, indent=2) + "\n", encoding="utf-8")
     return registered, kept / FILES
+
+
+def load(project: Project, reference: str) -> Predict:
+    """The version as MLflow loads it, pickle refused: two uint8 (B, S, S, 3) -> the same shape."""
+    _, folder = fetch(project, reference)
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    from mlflow import pyfunc
+
+    loaded = pyfunc.load_model(str(folder.parents[1]))
+
+    def predict(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return np.asarray(loaded.predict({"source": source, "target": target}))
+
+    return predict
 
 
 def promote(project: Project, version: str) -> None:
@@ -159,13 +185,14 @@ def rollback(project: Project) -> tuple[Registered, Registered]:
         The champion before and the champion now.
 
     Raises:
-        RegistryError: no champion, or it replaced nobody.
+        RegistryError: no champion, it replaced nobody, or the older version's files are damaged.
     """
     leaving = get(project, CHAMPION)
     if leaving.previous_champion is None:
         raise RegistryError(
             f"version {leaving.version} is the first champion: there is none to roll back to"
         )
+    fetch(project, leaving.previous_champion)  # its files are whole, or the alias stays
     with one_line():
         mlflow_client = client(project)
         mlflow_client.set_registered_model_alias(NAME, CHAMPION, leaving.previous_champion)
@@ -201,7 +228,6 @@ def _store(project: Project, model_dir: Path, run: Run, size: int) -> str:
 
 def _pack(model_dir: Path, packed: Path, size: int, scratch: Path) -> None:
     """Write an MLflow model folder around our files; nothing in it is pickled."""
-    import numpy as np
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -298,6 +324,7 @@ def _registered(found: ModelVersion) -> Registered:
         run_id=found.run_id or "",
         sha256=found.tags.get("sha256", ""),
         benchmark=json.loads(found.tags.get("benchmark", "{}")),
+        calibration=json.loads(found.tags.get("calibration", "{}")),
         previous_champion=found.tags.get("previous_champion"),
         rolled_back="rolled_back_at" in found.tags,
     )

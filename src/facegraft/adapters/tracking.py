@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import tempfile
 import threading
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -113,7 +115,7 @@ def open_run(
     keeps the params it was started with.
 
     Args:
-        tags: stored as text.
+        tags: stored as text, beside what `environment` says.
         params: any nesting of mappings, e.g. `params.model_dump(by_alias=True)`; stored flat
             under dotted names.
 
@@ -124,7 +126,7 @@ def open_run(
         experiment_id = _experiment_id(project, experiment)
         run = _resume(project, run_id) or _create(project, experiment_id, run_name)
         _log_params(project, run.id, flatten(params or {}))
-    run.set_tags(tags or {})
+    run.set_tags({**environment(), **(tags or {})})
     status = "FAILED"
     try:
         with _sigterm_as_exit():
@@ -136,6 +138,16 @@ def open_run(
     finally:
         with one_line():
             client(project).set_terminated(run.id, status)
+
+
+def environment() -> dict[str, str]:
+    """What a run's figures were made on: versions, platform, cores."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": str(os.cpu_count()),
+        **{name: version(name) for name in ("facegraft", "torch", "numpy")},
+    }
 
 
 def find_run(project: Project, run_id: str | None) -> Run | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.lineage import data_version
+from facegraft.adapters.registry import fingerprint
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import find_run
 from facegraft.atomic import replacing
@@ -30,7 +31,7 @@ SHEET_PAIRS = 16
 def evaluate(project: Project, params: Params, report: Progress) -> dict[str, float | str]:
     """Measure build/model on the held-out pairs and calibrate its swap thresholds.
 
-    Writes benchmark.json (flat, keyed `row/metric`, plus `pairs` and `pairs_hash`),
+    Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`, `model_sha256`),
     calibration.json and pairs.png, and adds them to the training run in MLflow.
 
     Raises:
@@ -42,6 +43,7 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     calibration = calibrate(model, grids, params.evaluate)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     known = {key: figure if figure == figure else None for key, figure in figures.items()}
+    known["model_sha256"] = fingerprint(project.model)
     _write_json(project.evaluation / "benchmark.json", known)  # a NaN is written as null
     _write_json(project.evaluation / "calibration.json", calibration.model_dump())
     with replacing(project.evaluation / "pairs.png") as path:

@@ -1,0 +1,203 @@
+"""Stage `promote`: the evaluated model becomes champion, or is refused with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+
+from facegraft.adapters import registry
+from facegraft.adapters.lineage import provenance
+from facegraft.adapters.pyfunc import Swapper
+from facegraft.adapters.registry import Registered
+from facegraft.adapters.store import load_grids
+from facegraft.adapters.tracking import Run, find_run, open_run
+from facegraft.atomic import replacing
+from facegraft.checkpoint import load_model, read_json
+from facegraft.config import Params, Section
+from facegraft.model import ModelConfig
+from facegraft.project import Project
+from facegraft.promotion import Decision, decide
+from facegraft.stages.evaluate import measure
+from facegraft.stages.progress import Progress
+
+
+class PromotionError(ValueError):
+    """There is nothing that could be judged; one line with the mend."""
+
+
+class PromotionReport(Section):
+    """What was decided, on which figures; stored as build/promotion/decision.json."""
+
+    promoted: bool
+    reasons: tuple[str, ...]
+    challenger: str
+    champion_before: str | None
+    champion_now: str | None
+    metric: str
+    challenger_figures: dict[str, object]
+    champion_figures: dict[str, object] | None
+    run_url: str
+    decided_at: str
+    """UTC, ISO 8601."""
+
+
+def promote(project: Project, params: Params, report: Progress) -> Decision:
+    """Register build/model as challenger, judge it, and move the alias champion if it won.
+
+    The alias moves last: after the figures of both on the same pairs passed the gate, and after
+    the registered model, loaded back, swapped one fixed pair as the trained one does. Whatever
+    raises before that leaves the champion as it was.
+
+    Raises:
+        PromotionError, CheckpointError, DataError, RegistryError, TrackingError: one line.
+    """
+    decision_file = project.promotion / "decision.json"
+    decision_file.unlink(missing_ok=True)  # an old decision must not stand for this one
+    benchmark = read_json(project.evaluation / "benchmark.json")
+    _require_own(project, benchmark)
+    report(0, 3, "registering the challenger")
+    before = registry.champion(project)
+    run = _training_run(project)
+    challenger = registry.register(
+        project,
+        project.model,
+        run,
+        size=_size(project),
+        benchmark=benchmark,
+        calibration=read_json(project.evaluation / "calibration.json"),
+        tags=provenance(project.root),
+    )
+    report(1, 3, f"version {challenger.version} against the champion")
+    theirs = _figures_on_the_same_pairs(project, params, before, benchmark, report)
+    decision = _judge(project, params, challenger, before, theirs)
+    if decision.promote:
+        report(2, 3, f"version {challenger.version}: loaded back, one fixed pair")
+        faults = _smoke(project, challenger.version)
+        decision = Decision(promote=False, reasons=faults) if faults else decision
+    if decision.promote:
+        registry.promote(project, challenger.version)
+    now = registry.champion(project)
+    outcome = PromotionReport(
+        promoted=decision.promote,
+        reasons=decision.reasons,
+        challenger=challenger.version,
+        champion_before=before.version if before else None,
+        champion_now=now.version if now else None,
+        metric=params.promote.metric,
+        challenger_figures=benchmark,
+        champion_figures=None if theirs is None else dict(theirs),
+        run_url=run.url,
+        decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    with replacing(decision_file) as path:
+        path.write_text(outcome.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    run.set_tags({"gate": "promoted" if decision.promote else "refused"})
+    run.log_artifact(decision_file, "promotion")
+    report(3, 3, "; ".join(decision.reasons))
+    return decision
+
+
+def _judge(
+    project: Project,
+    params: Params,
+    challenger: Registered,
+    champion: Registered | None,
+    champion_figures: Mapping[str, object] | None,
+) -> Decision:
+    """The pure gate, and two refusals that need the registry's memory."""
+    if champion is not None and champion.version == challenger.version:
+        return _refused(f"version {challenger.version} is champion already; nothing to change")
+    if challenger.rolled_back:
+        return _refused(
+            f"version {challenger.version} was champion and was rolled back; train another"
+        )
+    if champion is not None and champion_figures is None:
+        return _refused(
+            f"champion {champion.version} takes pictures of another size than data/, so the two"
+            " cannot be compared; delete the alias champion in MLflow to start anew"
+        )
+    return decide(
+        _numbers(challenger.benchmark), _numbers_or_none(champion_figures), params.promote
+    )
+
+
+def _figures_on_the_same_pairs(
+    project: Project,
+    params: Params,
+    champion: Registered | None,
+    benchmark: Mapping[str, object],
+    report: Progress,
+) -> Mapping[str, object] | None:
+    """The champion's figures; measured again where it was measured on other pairs.
+
+    None without a champion, or where it cannot take this dataset's pictures.
+    """
+    if champion is None:
+        return None
+    if champion.benchmark.get("pairs_hash") == benchmark["pairs_hash"]:
+        return champion.benchmark
+    model = load_model(registry.fetch(project, champion.version)[1])
+    if model.config.size != load_grids(project.data, "test")[0].size:
+        return None
+    figures = measure(project, params, model, report)
+    # JSON holds no NaN; null is as missing to the gate.
+    known = {key: value if value == value else None for key, value in figures.items()}
+    registry.remeasured(project, champion.version, known)
+    return known
+
+
+def _smoke(project: Project, version: str) -> tuple[str, ...]:
+    """What is wrong with the registered model on one fixed pair; empty if nothing."""
+    grid = load_grids(project.data, "test")[0]
+    source, target = (
+        np.ascontiguousarray(grid.images[cell].transpose(1, 2, 0))[None]
+        for cell in ((0, 0), (1, 1))
+    )
+    swapped = registry.load(project, version)(source, target)
+    trained = Swapper(load_model(project.model))
+    expected = trained.predict({"source": source, "target": target})
+    if not np.array_equal(swapped, expected):
+        return (f"version {version}, loaded back, does not swap as the trained model does",)
+    if np.array_equal(swapped, target):
+        return (f"version {version} gives back the target unchanged",)
+    return ()
+
+
+def _require_own(project: Project, benchmark: Mapping[str, object]) -> None:
+    """The figures must be those of the model that lies in build/model."""
+    if "pairs_hash" not in benchmark:
+        raise PromotionError("build/evaluation/benchmark.json: no pairs_hash; run evaluate again")
+    if benchmark.get("model_sha256") != registry.fingerprint(project.model):
+        raise PromotionError(
+            "build/evaluation/benchmark.json measures another model than build/model; run evaluate"
+        )
+
+
+def _training_run(project: Project) -> Run:
+    """The run that trained the model; a new one where MLflow no longer holds it."""
+    trained = read_json(project.model / "train.json")
+    run = find_run(project, str(trained["run_id"]))
+    if run is not None:
+        return run
+    with open_run(project, run_name="promote", tags=provenance(project.root)) as fresh:
+        return fresh
+
+
+def _size(project: Project) -> int:
+    text = (project.model / "model.json").read_text(encoding="utf-8")
+    return ModelConfig.model_validate_json(text).size
+
+
+def _numbers(figures: Mapping[str, object]) -> dict[str, float | None]:
+    """The metrics; texts (e.g. the pairs' hash) left out, null kept as missing."""
+    return {k: v for k, v in figures.items() if v is None or isinstance(v, int | float)}
+
+
+def _numbers_or_none(figures: Mapping[str, object] | None) -> dict[str, float | None] | None:
+    return None if figures is None else _numbers(figures)
+
+
+def _refused(reason: str) -> Decision:
+    return Decision(promote=False, reasons=(reason,))
