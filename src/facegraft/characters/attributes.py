@@ -1,0 +1,270 @@
+"""Everything about a picture that is not who the character is."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from facegraft.characters.errors import CharacterError
+from facegraft.characters.expressions import sample_expression
+from facegraft.characters.hairstyles import HAIR_STYLES
+
+Colour = tuple[float, float, float]
+"""sRGB in [0, 1]."""
+
+BACKGROUND_STYLES = ("plain", "gradient", "halo", "stripes", "checks", "clouds")
+COSTUME_STYLES = ("crew", "vneck", "turtleneck", "yoke")
+COSTUME_PATTERNS = ("plain", "stripes", "checks", "trim")
+
+EXPRESSION_NAMES = (
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
+    "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft",
+    "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight",
+    "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose",
+    "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft",
+    "mouthPressRight", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight",
+    "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+"""The 52 ARKit shapes."""
+
+RANGES: dict[str, tuple[float, float]] = {
+    "yaw": (-45, 45),
+    "pitch": (-20, 20),
+    "roll": (-15, 15),
+    "hair_volume": (0, 1),
+    "lip_tint": (0, 1),
+    "background_scale": (0, 1),
+    "background_angle": (0, 180),
+    "light_azimuth": (-90, 90),
+    "light_elevation": (-20, 80),
+    "key": (0, 1.5),
+    "fill": (0, 1),
+    "rim": (0, 1),
+    "ambient": (0.1, 0.8),
+    "warmth": (-1, 1),
+}
+"""Scalar attributes and their bounds (angles in degrees)."""
+
+COLOURS = (
+    "skin", "lip", "hair", "brow", "background", "background2", "costume", "costume2",
+)  # fmt: skip
+"""Colour attributes."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "hair_style": tuple(HAIR_STYLES),
+    "background_style": BACKGROUND_STYLES,
+    "costume_style": COSTUME_STYLES,
+    "costume_pattern": COSTUME_PATTERNS,
+}
+"""Attributes that are one of a few words."""
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Pose, expression, colours, hair, costume, background and light.
+
+    Attributes:
+        expression: ARKit shape -> weight in [0, 1]; shapes left out are 0.
+        yaw: degrees, positive turns the face to the picture's right; pitch: positive looks
+            down; roll: positive leans the head to the picture's right.
+        skin, lip, hair, brow, background, background2, costume, costume2: sRGB in [0, 1].
+        hair_style, background_style, costume_style, costume_pattern: words of `CHOICES`.
+        hair_volume, lip_tint, background_scale: in [0, 1]; background_angle in degrees.
+        light_azimuth, light_elevation: degrees from the camera towards the picture's right and
+            up; key, fill, rim, ambient: strengths; warmth: -1 cold to +1 warm key light.
+        All scalars keep to `RANGES`.
+    """
+
+    expression: Mapping[str, float] = field(default_factory=dict)
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    skin: Colour = (0.86, 0.68, 0.57)
+    lip: Colour = (0.72, 0.36, 0.34)
+    lip_tint: float = 0.5
+    hair_style: str = "short"
+    hair: Colour = (0.25, 0.15, 0.09)
+    hair_volume: float = 0.5
+    brow: Colour = (0.18, 0.11, 0.07)
+    background_style: str = "plain"
+    background: Colour = (0.55, 0.62, 0.68)
+    background2: Colour = (0.35, 0.42, 0.5)
+    background_scale: float = 0.5
+    background_angle: float = 0.0
+    costume_style: str = "crew"
+    costume_pattern: str = "plain"
+    costume: Colour = (0.25, 0.3, 0.45)
+    costume2: Colour = (0.7, 0.65, 0.5)
+    light_azimuth: float = 25.0
+    light_elevation: float = 30.0
+    key: float = 0.9
+    fill: float = 0.3
+    rim: float = 0.3
+    ambient: float = 0.35
+    warmth: float = 0.2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expression", MappingProxyType(dict(self.expression)))
+        self._check_expression()
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise CharacterError(
+                    f"attribute {name} is {getattr(self, name)}; it lies in [{low}, {high}]"
+                )
+        for name in COLOURS:
+            colour = getattr(self, name)
+            if len(colour) != 3 or not all(0 <= part <= 1 for part in colour):
+                raise CharacterError(f"attribute {name} is {colour}; expected sRGB in [0, 1]")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise CharacterError(
+                    f"attribute {name} is {getattr(self, name)!r}; choose from {', '.join(words)}"
+                )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by value: a read-only mapping does not pickle by itself."""
+        values = dict(self.__dict__, expression=dict(self.expression))
+        return _rebuild, (values,)
+
+    def _check_expression(self) -> None:
+        for name, weight in self.expression.items():
+            if name not in EXPRESSION_NAMES:
+                raise CharacterError(f"unknown expression {name!r}; use ARKit's 52 names")
+            if not 0 <= weight <= 1:
+                raise CharacterError(f"expression {name} is {weight}; it lies in [0, 1]")
+
+
+def _rebuild(values: dict[str, object]) -> Attributes:
+    return Attributes(**values)  # type: ignore[arg-type]
+
+
+def sample_attributes(rng: np.random.Generator) -> Attributes:
+    """Draw an attribute set: yaw to 30, pitch to 12 and roll to 8 degrees, any expression."""
+    hair = _hair_colour(rng)
+    skin = _skin_colour(rng)
+    lip = (0.88 * skin[0], 0.55 * skin[1], 0.56 * skin[2])
+    brow = (0.62 * hair[0], 0.62 * hair[1], 0.62 * hair[2])
+    light_azimuth = rng.normal(0, 35)
+    return Attributes(
+        expression=sample_expression(rng),
+        yaw=_between(rng, -30, 30),
+        pitch=_between(rng, -12, 12),
+        roll=_between(rng, -8, 8),
+        skin=skin,
+        lip=lip,
+        lip_tint=_between(rng, 0.3, 0.9),
+        hair_style=_choice(rng, tuple(HAIR_STYLES)),
+        hair=hair,
+        hair_volume=_between(rng, 0, 1),
+        brow=brow,
+        background_style=_choice(rng, BACKGROUND_STYLES),
+        background=_colour(rng, 0.7),
+        background2=_colour(rng, 0.7),
+        background_scale=_between(rng, 0, 1),
+        background_angle=_between(rng, 0, 180),
+        costume_style=_choice(rng, COSTUME_STYLES),
+        costume_pattern=_choice(rng, COSTUME_PATTERNS),
+        costume=_colour(rng, 0.85),
+        costume2=_colour(rng, 0.85),
+        light_azimuth=float(np.clip(light_azimuth, -75, 75)),
+        light_elevation=_between(rng, 0, 55),
+        key=_between(rng, 0.65, 1.1),
+        fill=_between(rng, 0.1, 0.5),
+        rim=_between(rng, 0, 0.8),
+        ambient=_between(rng, 0.25, 0.5),
+        warmth=_between(rng, -0.6, 0.8),
+    )
+
+
+def attribute_values(attributes: Attributes) -> dict[str, float]:
+    """Every parameter by name as a number, for the manifest; words become 0 or 1 each."""
+    values = {
+        f"expression.{name}": float(attributes.expression.get(name, 0.0))
+        for name in EXPRESSION_NAMES
+    }
+    values |= {name: float(getattr(attributes, name)) for name in RANGES}
+    for name in COLOURS:
+        for channel, part in zip("rgb", getattr(attributes, name), strict=True):
+            values[f"{name}.{channel}"] = float(part)
+    for name, words in CHOICES.items():
+        for word in words:
+            values[f"{name}.{word}"] = float(getattr(attributes, name) == word)
+    return values
+
+
+def attribute_code(attributes: Attributes) -> np.ndarray:
+    """The parameters as float32 (Q,), each shifted and scaled to about unit range.
+
+    Order: expression weights x 2, scalars over their range in [-1, 1] x 2, colours in [-1, 1]
+    x 1.5, then one-hot words.
+    """
+    expression = [2 * attributes.expression.get(name, 0.0) for name in EXPRESSION_NAMES]
+    scalars = [
+        2 * (2 * (getattr(attributes, name) - low) / (high - low) - 1)
+        for name, (low, high) in RANGES.items()
+    ]
+    colours = [1.5 * (2 * part - 1) for name in COLOURS for part in getattr(attributes, name)]
+    words = [
+        float(getattr(attributes, name) == word)
+        for name, found in CHOICES.items()
+        for word in found
+    ]
+    return np.array([*expression, *scalars, *colours, *words], np.float32)
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(rng.uniform(low, high))
+
+
+def _choice(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+    return words[int(rng.integers(len(words)))]
+
+
+def _colour(rng: np.random.Generator, saturation: float) -> Colour:
+    return colorsys.hsv_to_rgb(
+        float(rng.random()), saturation * float(rng.random()), float(rng.uniform(0.15, 0.95))
+    )
+
+
+SKIN_RAMP = np.array(
+    [
+        (0.20, 0.12, 0.09), (0.33, 0.20, 0.14), (0.47, 0.30, 0.21), (0.62, 0.43, 0.31),
+        (0.76, 0.56, 0.43), (0.86, 0.67, 0.55), (0.93, 0.77, 0.67), (0.97, 0.85, 0.78),
+    ]
+)  # fmt: skip
+"""Human skin from dark to light, sRGB."""
+
+HAIR_RAMP = (
+    (0.06, 0.05, 0.05), (0.16, 0.10, 0.07), (0.30, 0.18, 0.10), (0.45, 0.28, 0.15),
+    (0.78, 0.62, 0.36), (0.58, 0.22, 0.10), (0.72, 0.72, 0.74), (0.92, 0.90, 0.86),
+)  # fmt: skip
+
+
+def _skin_colour(rng: np.random.Generator) -> Colour:
+    if rng.random() < 0.15:
+        hue = float(rng.choice([0.28, 0.35, 0.5, 0.58, 0.66, 0.78, 0.02]))
+        return colorsys.hsv_to_rgb(hue, float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.5, 0.9)))
+    place = float(rng.uniform(0, len(SKIN_RAMP) - 1))
+    tone = [np.interp(place, np.arange(len(SKIN_RAMP)), SKIN_RAMP[:, k]) for k in range(3)]
+    warm = rng.normal(0, 0.02)
+    red, green, blue = np.clip(np.add(tone, [warm, 0, -warm]), 0, 1)
+    return float(red), float(green), float(blue)
+
+
+def _hair_colour(rng: np.random.Generator) -> Colour:
+    if rng.random() < 0.3:
+        return colorsys.hsv_to_rgb(
+            float(rng.random()), float(rng.uniform(0.4, 0.85)), float(rng.uniform(0.3, 0.85))
+        )
+    red, green, blue = np.clip(
+        np.array(HAIR_RAMP[int(rng.integers(len(HAIR_RAMP)))]) * rng.uniform(0.85, 1.15), 0, 1
+    )
+    return float(red), float(green), float(blue)

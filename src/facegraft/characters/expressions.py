@@ -1,0 +1,74 @@
+"""Named expressions as blends of the 52 ARKit shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _both(stem: str, value: float) -> dict[str, float]:
+    return {f"{stem}Left": value, f"{stem}Right": value}
+
+
+EXPRESSIONS: dict[str, dict[str, float]] = {
+    "neutral": {},
+    "smile": _both("mouthSmile", 0.85) | _both("cheekSquint", 0.6) | _both("mouthDimple", 0.3),
+    "laugh": _both("mouthSmile", 0.8)
+    | {"jawOpen": 0.4}
+    | _both("mouthUpperUp", 0.45)
+    | _both("mouthLowerDown", 0.35)
+    | _both("eyeSquint", 0.5)
+    | _both("cheekSquint", 0.7),
+    "sad": _both("mouthFrown", 0.85)
+    | {"browInnerUp": 0.9, "mouthShrugLower": 0.4}
+    | _both("eyeLookDown", 0.3),
+    "angry": _both("browDown", 0.95)
+    | _both("noseSneer", 0.55)
+    | _both("mouthPress", 0.5)
+    | _both("eyeSquint", 0.4),
+    "surprise": {"jawOpen": 0.5, "browInnerUp": 0.8, "mouthFunnel": 0.25}
+    | _both("eyeWide", 0.9)
+    | _both("browOuterUp", 0.8),
+    "disgust": _both("noseSneer", 0.9) | _both("mouthUpperUp", 0.5) | _both("browDown", 0.5),
+    "fear": _both("eyeWide", 0.8) | {"browInnerUp": 1.0, "jawOpen": 0.15}
+    | _both("mouthStretch", 0.7),
+    "wink": {"eyeBlinkLeft": 1.0, "mouthSmileLeft": 0.7, "mouthSmileRight": 0.3,
+             "cheekSquintLeft": 0.6},
+    "pucker": {"mouthPucker": 0.85, "browInnerUp": 0.3},
+    "smirk": {"mouthSmileRight": 0.8, "mouthDimpleRight": 0.4, "browOuterUpRight": 0.6},
+    "asleep": _both("eyeBlink", 1.0) | _both("mouthSmile", 0.2),
+    "shout": {"jawOpen": 0.75} | _both("browDown", 0.7) | _both("mouthUpperUp", 0.3)
+    | _both("noseSneer", 0.4),
+    "puff": {"cheekPuff": 0.9, "mouthPucker": 0.2},
+}  # fmt: skip
+"""Expression name -> ARKit weights in [0, 1]."""
+
+GAZES = (
+    {},
+    {"eyeLookInLeft": 0.7, "eyeLookOutRight": 0.7},
+    {"eyeLookOutLeft": 0.7, "eyeLookInRight": 0.7},
+    _both("eyeLookUp", 0.6),
+    _both("eyeLookDown", 0.6),
+)
+"""Where the eyes look, as ARKit weights."""
+
+ODDS = {"neutral": 3.0, "smile": 2.0, "laugh": 1.5, "wink": 0.5, "asleep": 0.5}
+"""How often `sample_expression` starts from an expression, relative to 1."""
+
+
+def sample_expression(rng: np.random.Generator) -> dict[str, float]:
+    """One expression at a random strength, now and then blended with a second, and a gaze."""
+    names = list(EXPRESSIONS)
+    odds = np.array([ODDS.get(name, 1.0) for name in names])
+    first, second = rng.choice(len(names), size=2, p=odds / odds.sum())
+    strength = rng.uniform(0.6, 1.1)
+    share = rng.uniform(0.3, 0.5) if rng.random() < 0.35 else 0.0
+    parts = [
+        (EXPRESSIONS[names[first]], strength * (1 - share)),
+        (EXPRESSIONS[names[second]], share),
+        (GAZES[int(rng.integers(len(GAZES)))], rng.uniform(0, 1)),
+    ]
+    blend: dict[str, float] = {}
+    for weights, factor in parts:
+        for shape, weight in weights.items():
+            blend[shape] = min(1.0, blend.get(shape, 0.0) + factor * weight)
+    return {shape: round(weight, 4) for shape, weight in sorted(blend.items()) if weight > 0.01}

@@ -1,0 +1,104 @@
+"""Grids of identities x attribute sets, drawn so that no split or grid shares a row or column."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from facegraft.characters.assets import Assets
+from facegraft.characters.attributes import Attributes, attribute_code, sample_attributes
+from facegraft.characters.deform import neutral_head
+from facegraft.characters.errors import CharacterError
+from facegraft.characters.identity import Identity, identity_code, sample_identity
+from facegraft.characters.render import render_head
+from facegraft.dataset import Grid
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """What one grid shows.
+
+    Attributes:
+        name: e.g. "train-003".
+        split: one of `SPLITS`.
+        identities, attributes: rows and columns.
+        identity_ids, attribute_ids: their ids, unique over all splits and grids.
+    """
+
+    name: str
+    split: str
+    identities: tuple[Identity, ...]
+    attributes: tuple[Attributes, ...]
+    identity_ids: tuple[str, ...]
+    attribute_ids: tuple[str, ...]
+
+
+def draw_split(
+    assets: Assets, seed: int, split: str, grids: int, identities: int, attributes: int
+) -> list[GridSpec]:
+    """Draw the grids of a split.
+
+    Each grid draws from its own seed sequence, keyed by (seed, split, grid), so that asking
+    for more grids never changes the first ones, and no split or grid repeats another's draws.
+
+    Raises:
+        CharacterError: the split is unknown.
+    """
+    if split not in SPLITS:
+        raise CharacterError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
+    return [
+        _draw_grid(assets, seed, split, number, identities, attributes) for number in range(grids)
+    ]
+
+
+def _draw_grid(
+    assets: Assets, seed: int, split: str, number: int, identities: int, attributes: int
+) -> GridSpec:
+    name = f"{split}-{number:03d}"
+    key = [seed, zlib.crc32(split.encode()), number]
+    rows = np.random.SeedSequence([*key, 0]).spawn(identities)
+    columns = np.random.SeedSequence([*key, 1]).spawn(attributes)
+    return GridSpec(
+        name=name,
+        split=split,
+        identities=tuple(sample_identity(assets, np.random.default_rng(s)) for s in rows),
+        attributes=tuple(sample_attributes(np.random.default_rng(s)) for s in columns),
+        identity_ids=tuple(f"{name}-i{k:02d}" for k in range(identities)),
+        attribute_ids=tuple(f"{name}-a{k:02d}" for k in range(attributes)),
+    )
+
+
+def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> Grid:
+    """Draw every cell of a grid; see `facegraft.dataset.Grid` for shapes.
+
+    Raises:
+        CharacterError: size or supersample is out of range.
+    """
+    rows, columns = len(spec.identities), len(spec.attributes)
+    images = np.zeros((rows, columns, 3, size, size), np.uint8)
+    regions = np.zeros((rows, columns, size, size), np.uint8)
+    landmarks = np.zeros((rows, columns, 5, 2), np.float32)
+    keys = np.empty((rows, columns), object)
+    for i, identity in enumerate(spec.identities):
+        head = neutral_head(assets, identity)
+        for a, attributes in enumerate(spec.attributes):
+            drawn = render_head(assets, head, identity, attributes, size, supersample=supersample)
+            images[i, a] = drawn.image.transpose(2, 0, 1)
+            regions[i, a] = drawn.regions
+            landmarks[i, a] = drawn.landmarks
+            keys[i, a] = f"{spec.name}/i{i:02d}/a{a:02d}"
+    return Grid(
+        name=spec.name,
+        images=images,
+        regions=regions,
+        landmarks=landmarks,
+        identity_ids=spec.identity_ids,
+        attribute_ids=spec.attribute_ids,
+        identity_code=np.stack([identity_code(assets, one) for one in spec.identities]),
+        attribute_code=np.stack([attribute_code(one) for one in spec.attributes]),
+        keys=keys,
+    )

