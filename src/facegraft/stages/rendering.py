@@ -6,18 +6,25 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from facegraft import characters, drawing
+from facegraft import characters
 from facegraft.adapters import store
 from facegraft.adapters.store import DataError
 from facegraft.atomic import replacing
-from facegraft.characters import Assets, load_assets
+from facegraft.characters import (
+    Assets,
+    GridSpec,
+    attribute_values,
+    draw_split,
+    identity_values,
+    load_assets,
+    render_grid,
+)
 from facegraft.config import DataParams
 from facegraft.images import contact_sheet, save_picture
 from facegraft.stages.progress import Progress
@@ -38,15 +45,14 @@ def render_dataset(folder: Path, params: DataParams, report: Progress) -> None:
         DataError: a render process died.
     """
     _prepare(folder, params)
-    tasks = list(_tasks(params))
-    missing = [task for task in tasks if not _part(folder, *task).exists()]
+    report(0, 1, "loading the character assets")
+    specs = _specs(params)
+    missing = [spec for spec in specs if not _part(folder, spec.name).exists()]
     per_grid = params.identities * params.attributes
-    done, total = (len(tasks) - len(missing)) * per_grid, len(tasks) * per_grid
+    done, total = (len(specs) - len(missing)) * per_grid, len(specs) * per_grid
     report(done, total, "rendering")
-    if missing:
-        load_assets()  # fills the asset cache once, before the processes race for it
     with ProcessPoolExecutor(usable_cores(), get_context("spawn"), _start_worker) as pool:
-        futures = [pool.submit(_render_grid, folder, params, *task) for task in missing]
+        futures = [pool.submit(_render_grid, folder, params, spec) for spec in missing]
         try:
             for future in as_completed(futures):
                 done += per_grid
@@ -58,7 +64,7 @@ def render_dataset(folder: Path, params: DataParams, report: Progress) -> None:
             ) from error
         finally:
             _cancel(futures)
-    _finish(folder, params, tasks)
+    _finish(folder, params, specs)
 
 
 def usable_cores() -> int:
@@ -71,15 +77,21 @@ def recipe(params: DataParams) -> dict[str, object]:
     return {"data": params.model_dump(mode="json")}
 
 
-def _tasks(params: DataParams) -> Iterator[tuple[str, int]]:
-    for split, grids in params.grids.model_dump().items():
-        for index in range(grids):
-            yield split, index
+def _specs(params: DataParams) -> list[GridSpec]:
+    """What every grid shows, drawn here once; loading the assets also fills their cache."""
+    assets = load_assets()
+    return [
+        spec
+        for split, grids in params.grids.model_dump().items()
+        for spec in draw_split(
+            assets, params.seed, split, grids, params.identities, params.attributes
+        )
+    ]
 
 
-def _part(folder: Path, split: str, index: int) -> Path:
+def _part(folder: Path, name: str) -> Path:
     """A finished grid's manifest rows; written last, so its presence means "finished"."""
-    return folder / "parts" / f"{drawing.grid_name(split, index)}.parquet"
+    return folder / "parts" / f"{name}.parquet"
 
 
 def _prepare(folder: Path, params: DataParams) -> None:
@@ -98,7 +110,7 @@ def _renderer_version() -> str:
     """Digest of the renderer's source: half a dataset of an older renderer is not resumed."""
     digest = hashlib.sha256()
     source = Path(characters.__file__).parent
-    for path in [*sorted(source.rglob("*.py")), Path(drawing.__file__)]:
+    for path in sorted(source.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -115,26 +127,28 @@ def _worker_assets() -> Assets:
     return load_assets()
 
 
-def _render_grid(folder: Path, params: DataParams, split: str, index: int) -> str:
-    """Runs in a worker: draw and write one grid; returns its name."""
-    drawn = drawing.draw_grid(_worker_assets(), params, split, index)
-    store.write_grid(folder, drawn.grid)
+def _render_grid(folder: Path, params: DataParams, spec: GridSpec) -> str:
+    """Runs in a worker: render and write one grid; returns its name."""
+    grid = render_grid(_worker_assets(), spec, params.size, params.supersample)
+    store.write_grid(folder, grid)
     rows = store.manifest_rows(
-        drawn.grid,
-        split,
-        identities=drawn.identities,
-        attributes=drawn.attributes,
+        grid,
+        spec.split,
+        identities=[identity_values(one) for one in spec.identities],
+        attributes=[attribute_values(one) for one in spec.attributes],
         licence=params.licence,
     )
-    store.write_rows(_part(folder, split, index), rows)
-    return drawn.grid.name
+    store.write_rows(_part(folder, spec.name), rows)
+    return spec.name
 
 
-def _finish(folder: Path, params: DataParams, tasks: list[tuple[str, int]]) -> None:
+def _finish(folder: Path, params: DataParams, specs: list[GridSpec]) -> None:
     """Manifest and preview from the parts; the marker comes last."""
     import pandas as pd
 
-    rows = pd.concat([store.read_rows(_part(folder, *task)) for task in tasks], ignore_index=True)
+    rows = pd.concat(
+        [store.read_rows(_part(folder, spec.name)) for spec in specs], ignore_index=True
+    )
     store.write_manifest(folder, rows)
     write_preview(folder)
     shutil.rmtree(folder / "parts")
