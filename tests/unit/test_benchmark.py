@@ -1,0 +1,114 @@
+"""The benchmark's pairs, gallery, baselines, and what it does where the judge sees nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from facegraft.benchmark import (
+    ROWS,
+    Gallery,
+    benchmark,
+    draw_pairs,
+    embed_grids,
+    pair_images,
+    pairs_hash,
+)
+from facegraft.calibration import calibrate
+from facegraft.dataset import FACE_REGIONS
+from facegraft.heldout import held_out_losses
+from facegraft.sheets import swap_sheet
+from facegraft.stages.progress import silent
+from tests import tiny
+
+GRIDS = (tiny.faces("test-000"), tiny.faces("test-001"))
+
+
+def colour(image: np.ndarray) -> np.ndarray | None:
+    """A recogniser of drawn faces: the colours at five spots of the skin, as a unit vector."""
+    spots = image[[16, 12, 20, 16, 22], [16, 16, 16, 12, 20]].astype(np.float32).ravel() - 128.0
+    return spots / np.linalg.norm(spots)
+
+
+def blind(image: np.ndarray) -> None:
+    return None
+
+
+def test_pairs_are_fixed_by_the_seed_and_never_share_identity_or_attributes() -> None:
+    pairs = draw_pairs(GRIDS, 200, seed=5)
+    assert pairs == draw_pairs(GRIDS, 200, seed=5)
+    assert pairs != draw_pairs(GRIDS, 200, seed=6)
+    assert all(p.i != p.j and p.a != p.b for p in pairs)
+    assert {p.grid for p in pairs} == {0, 1}
+
+
+def test_the_hash_names_pairs_and_data() -> None:
+    pairs = draw_pairs(GRIDS, 10, seed=5)
+    name = pairs_hash(GRIDS, pairs, "v1")
+    assert name == pairs_hash(GRIDS, pairs, "v1")
+    assert name not in (pairs_hash(GRIDS, pairs, "v2"), pairs_hash(GRIDS, pairs[1:], "v1"))
+
+
+def test_the_true_swap_is_the_source_identity_under_the_target_attributes() -> None:
+    pair = draw_pairs(GRIDS, 1, seed=0)[0]
+    images = pair_images(GRIDS, pair)
+    cell = GRIDS[pair.grid].images[pair.i, pair.b]
+    assert torch.equal(images.true_swap, torch.from_numpy(cell)[None].float() / 127.5 - 1)
+    face = np.isin(GRIDS[pair.grid].regions[pair.i, pair.b], FACE_REGIONS).mean()
+    assert images.face.mean().item() == pytest.approx(face)
+
+
+def test_baselines_stand_beside_the_model_and_are_what_they_are_called() -> None:
+    gallery = embed_grids(GRIDS, colour, silent)
+    pairs = draw_pairs(GRIDS, 12, seed=1)
+    figures = benchmark(tiny.state().ema, GRIDS, pairs, gallery, colour, silent)
+    assert {key.split("/")[0] for key in figures} == set(ROWS)
+    assert figures["copy_target/judge_similarity_target"] == pytest.approx(1.0)
+    assert figures["copy_source/judge_similarity_source"] == pytest.approx(1.0)
+    assert figures["copy_source/identity_loss"] == pytest.approx(0.0, abs=1e-5)
+    assert figures["copy_target/attribute_loss"] == pytest.approx(0.0, abs=1e-5)
+    assert figures["copy_target/judge_closer_to_source"] == 0.0
+    assert figures["copy_source/judge_closer_to_source"] == 1.0
+    assert "true_swap/psnr" not in figures
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_a_blind_judge_flatters_nobody() -> None:
+    gallery = embed_grids(GRIDS, blind, silent)
+    pairs = draw_pairs(GRIDS, 3, seed=1)
+    figures = benchmark(tiny.state().ema, GRIDS, pairs, gallery, blind, silent)
+    for row in ROWS:
+        for metric in ("detected", "similarity_source", "closer_to_source", "retrieval_top5"):
+            assert figures[f"{row}/judge_{metric}"] == 0.0
+
+
+def test_the_gallery_enrols_no_picture_that_shows_the_answer() -> None:
+    embeddings = np.zeros((1, 2, 3, 2), np.float32)
+    embeddings[0, 0] = [[1, 0], [1, 0], [0, 1]]
+    embeddings[0, 1] = [[0, 1], [0, 1], [np.nan, np.nan]]
+    enrolled = Gallery(embeddings).enrolled(grid=0, column=2)
+    assert enrolled.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert Gallery(embeddings).enrolled(grid=0, column=0)[0].tolist() == pytest.approx(
+        [0.5**0.5] * 2
+    )
+
+
+def test_calibration_of_an_untrained_encoder_is_measured_not_assumed() -> None:
+    section = tiny.params().evaluate.model_copy(update={"calibration_pairs": 60})
+    calibration = calibrate(tiny.state().ema, GRIDS, section)
+    assert calibration == calibrate(tiny.state().ema, GRIDS, section)
+    assert 0.0 <= calibration.identity_loss.auc <= 1.0
+    assert calibration.attribute_loss.same >= 0.0
+
+
+def test_held_out_losses_are_the_patents_four() -> None:
+    losses = held_out_losses(tiny.state().ema, GRIDS, draw_pairs(GRIDS, 4, seed=2))
+    assert set(losses) == set(tiny.params().train.thresholds.model_dump())
+    assert all(np.isfinite(value) for value in losses.values())
+
+
+def test_a_sheet_has_a_row_per_pair_and_five_columns() -> None:
+    sheet = swap_sheet(tiny.state().ema, GRIDS, draw_pairs(GRIDS, 2, seed=2))
+    assert sheet.width > 5 * 128
+    assert sheet.height > 2 * 128

@@ -1,0 +1,79 @@
+"""M11: each formula of claim 10, computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from facegraft import losses
+from facegraft.latents import Layout
+
+LAYOUT = Layout(
+    identity={"eyes": (16, 17)}, attribute={"rest": tuple(range(16))}, shapes=((2,),) * 18
+)
+
+
+def latents(identity: list[float], attribute: float = 0.0) -> torch.Tensor:
+    return torch.cat([torch.full((32,), attribute), torch.tensor(identity)])[None]
+
+
+def test_identity_loss_is_one_minus_the_cosine_of_the_identity_latents() -> None:
+    swap = latents([3.0, 0.0, 0.0, 4.0], attribute=9.0)
+    source = latents([0.0, 0.0, 0.0, 2.0], attribute=-5.0)
+    assert losses.identity_loss(LAYOUT, swap, source).item() == pytest.approx(1 - 4 / 5)
+
+
+def test_attribute_loss_is_half_the_sum_of_squares_over_attribute_dimensions() -> None:
+    swap, target = latents([1.0] * 4, attribute=1.0), latents([7.0] * 4, attribute=0.25)
+    assert losses.attribute_loss(LAYOUT, swap, target).item() == pytest.approx(0.5 * 32 * 0.75**2)
+
+
+def test_mse_divides_by_channels_height_and_width() -> None:
+    image, reconstruction = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    reconstruction[0, 1, 0, 1] = 3.0
+    assert losses.mse_loss(image, reconstruction).item() == pytest.approx(9 / (3 * 2 * 2))
+
+
+def test_perceptual_loss_divides_by_the_size_of_all_eighteen_dimensions() -> None:
+    seen, of_reconstruction = torch.zeros(1, 36), torch.zeros(1, 36)
+    of_reconstruction[0, :2] = 3.0
+    assert losses.perceptual_loss(seen, of_reconstruction).item() == pytest.approx(18 / 36)
+
+
+def test_swap_loss_by_hand_on_a_flat_error() -> None:
+    swap, truth = torch.full((1, 3, 4, 4), 0.5), torch.zeros(1, 3, 4, 4)
+    nothing_changed = torch.zeros(1, 1, 4, 4)
+    assert losses.swap_loss(swap, truth, nothing_changed).item() == pytest.approx(0.5)
+
+
+def test_swap_loss_weighs_a_changed_pixel_five_times_an_unchanged_one() -> None:
+    truth, changed = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+    changed[..., :4, :] = 1.0
+    inside, outside = truth.clone(), truth.clone()
+    inside[..., 1:3, 1:3], outside[..., 5:7, 1:3] = 1.0, 1.0
+    ratio = losses.swap_loss(inside, truth, changed) / losses.swap_loss(outside, truth, changed)
+    assert ratio.item() == pytest.approx(5.0)
+
+
+def test_contrast_loss_by_hand() -> None:
+    z = torch.cat([latents([1.0, 0, 0, 0]), latents([1.0, 0, 0, 0]), latents([0, 1.0, 0, 0])])
+    z = torch.cat([z, latents([0, 1.0, 0, 0])])
+    value = losses.contrast_loss(LAYOUT, z, torch.tensor([4, 4, 9, 9]), temperature=0.5)
+    assert value.item() == pytest.approx(math.log(1 + 2 * math.exp(-2)), rel=1e-5)
+
+
+def test_contrast_loss_is_high_for_a_collapsed_identity() -> None:
+    z = latents([1.0, 2.0, 3.0, 4.0]).repeat(4, 1)
+    value = losses.contrast_loss(LAYOUT, z, torch.tensor([0, 0, 1, 1]))
+    assert value.item() == pytest.approx(math.log(3))
+
+
+def test_mask_loss_of_an_undecided_mask_is_log_two() -> None:
+    value = losses.mask_loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
+    assert value.item() == pytest.approx(math.log(2))
+
+
+def test_teacher_loss_is_the_mean_squared_error() -> None:
+    assert losses.teacher_loss(torch.zeros(2, 2), torch.full((2, 2), 3.0)).item() == 9.0

@@ -1,0 +1,74 @@
+"""PSNR and SSIM against figures computed another way."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from facegraft.calibration import Calibration, Separation, Uncalibrated, area_under_curve
+from facegraft.metrics import psnr, ssim
+
+
+def test_psnr_by_hand() -> None:
+    image, truth = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.2)
+    assert psnr(image, truth).item() == pytest.approx(10 * math.log10(4 / 0.04))
+
+
+def test_psnr_of_a_region_reads_only_the_region() -> None:
+    truth, region = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
+    region[..., :2] = 1.0
+    image = truth.clone()
+    image[..., 2:] = 1.0
+    assert psnr(image, truth, region).item() == math.inf
+    assert psnr(image, truth, 1 - region).item() == pytest.approx(10 * math.log10(4))
+    assert math.isnan(psnr(image, truth, torch.zeros_like(region)).item())
+
+
+def test_ssim_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (24, 24))
+    y = 0.7 * x + 0.3 * rng.uniform(-1, 1, (24, 24))
+
+    def blur(a: np.ndarray) -> np.ndarray:
+        return gaussian_filter(a, 1.5, truncate=5 / 1.5)[5:-5, 5:-5]
+
+    mx, my = blur(x), blur(y)
+    vx, vy, cov = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    c1, c2 = 0.02**2, 0.06**2
+    expected = (
+        (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    ).mean()
+    image, truth = (torch.from_numpy(a)[None, None].repeat(1, 3, 1, 1) for a in (x, y))
+    assert ssim(image, truth).item() == pytest.approx(expected, abs=1e-6)
+    assert ssim(image, image).item() == pytest.approx(1.0)
+
+
+def test_area_under_curve_by_hand() -> None:
+    assert area_under_curve(np.array([0.1, 0.2]), np.array([0.3, 0.4])) == 1.0
+    assert area_under_curve(np.array([0.5]), np.array([0.5])) == 0.5
+    assert area_under_curve(np.array([0.1, 0.4]), np.array([0.2, 0.3])) == 0.5
+
+
+def calibration(same: float, different: float) -> Calibration:
+    good = Separation(same=0.1, different=0.3, auc=0.99)
+    return Calibration(
+        identity_loss=Separation(same=same, different=different, auc=0.8),
+        attribute_loss=good,
+        pairs=20,
+    )
+
+
+def test_thresholds_stand_half_way() -> None:
+    thresholds = calibration(0.2, 0.4).thresholds()
+    assert thresholds.identity_loss == pytest.approx(0.3)
+    assert thresholds.attribute_loss == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("same", "different"), [(0.4, 0.3), (0.3, 0.3), (math.nan, 0.3)])
+def test_an_overlap_refuses(same: float, different: float) -> None:
+    with pytest.raises(Uncalibrated, match="identity_loss cannot tell same from different"):
+        calibration(same, different).thresholds()

@@ -1,0 +1,69 @@
+"""M1, M5: shapes of encoder and decoder, one latent per layer, normalised latents."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from facegraft.decoder import layers_per_resolution
+from facegraft.model import Model, ModelConfig, blend, paste_back
+from tests import tiny
+
+
+@pytest.fixture(params=[False, True], ids=["spatial", "vector_only"])
+def model(request: pytest.FixtureRequest) -> Model:
+    torch.manual_seed(0)
+    section = tiny.train_params(vector_only=request.param)
+    return Model(ModelConfig.from_params(section, [tiny.faces()]))
+
+
+def test_an_image_becomes_eighteen_latents_and_an_image_again(model: Model) -> None:
+    z = model.encoder(torch.rand(5, 3, 32, 32) * 2 - 1)
+    decoded = model.decoder(z)
+    assert z.shape == (5, model.layout.length)
+    assert len(model.layout.split(z)) == 18
+    assert decoded.image.shape == (5, 3, 32, 32)
+    assert decoded.mask_logits.shape == (5, 1, 32, 32)
+    assert decoded.image.abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_the_eighteen_layers_are_dealt_over_all_resolutions(size: int) -> None:
+    counts = layers_per_resolution(size)
+    assert sum(counts.values()) == 18
+    assert max(counts) == size
+    assert min(counts.values()) >= 2
+
+
+def test_every_latent_dimension_moves_the_image(model: Model) -> None:
+    model.eval()
+    z = torch.randn(1, model.layout.length) * 0.1
+    image = model.decoder(z).image
+    for k, part in enumerate(model.layout.split(torch.arange(z.shape[1])[None])):
+        changed = z.clone()
+        changed[:, part[0]] += 0.5
+        assert (model.decoder(changed).image - image).abs().max() > 1e-6, f"latent {k} is dead"
+
+
+def test_each_dimension_has_unit_energy_whatever_its_size(model: Model) -> None:
+    model.train()
+    z = model.encoder(torch.rand(64, 3, 32, 32) * 2 - 1)
+    for part in model.layout.split(z):
+        assert part.square().sum(dim=1).mean().item() == pytest.approx(1.0, abs=0.05)
+
+
+def test_swapping_an_image_with_itself_is_its_reconstruction(model: Model) -> None:
+    model.eval()
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    torch.testing.assert_close(
+        model.swap(image, image).image, model.decoder(model.encoder(image)).image
+    )
+
+
+def test_paste_back_keeps_the_target_where_the_mask_is_shut(model: Model) -> None:
+    target = torch.rand(1, 3, 32, 32)
+    decoded = model.decoder(torch.randn(1, model.layout.length))
+    shut = type(decoded)(decoded.image, torch.full_like(decoded.mask_logits, -1e4))
+    assert torch.equal(paste_back(shut, target), target)
+    half = blend(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), torch.full((1, 1, 2, 2), 0.25))
+    assert half.unique().tolist() == [0.25]

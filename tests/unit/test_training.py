@@ -1,0 +1,137 @@
+"""M10-M12: the step, resuming bit for bit, the stop, the refusal of NaN."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from facegraft.batches import changed_mask, draw_batch
+from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
+from facegraft.heldout import all_below
+from facegraft.training import NonFiniteLoss, TrainState, follow, scheduled_rate, train
+from tests import tiny
+
+PATENT_LOSSES = {"identity_loss", "attribute_loss", "mse_loss", "perceptual_loss"}
+
+
+def weights(state: TrainState) -> dict[str, torch.Tensor]:
+    return {
+        **state.model.state_dict(),
+        **{f"ema/{k}": v for k, v in state.ema.state_dict().items()},
+    }
+
+
+def assert_same(one: TrainState, other: TrainState) -> None:
+    mine, theirs = weights(one), weights(other)
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_a_batch_holds_the_true_swap_of_each_pair() -> None:
+    section, grid = tiny.train_params(batch_pairs=8), tiny.faces()
+    batch = draw_batch([grid], section, step=3)
+    columns = section.batch_attributes
+    assert (batch.true_swap // columns == batch.source // columns).all()
+    assert (batch.true_swap % columns == batch.target % columns).all()
+    assert (batch.identity[batch.source] != batch.identity[batch.target]).all()
+    expected = changed_mask(batch.images[batch.true_swap], batch.images[batch.target])
+    assert torch.equal(batch.changed, expected)
+    assert batch.changed.mean() > 0
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    section, grid = tiny.train_params(), tiny.faces()
+    one, same = draw_batch([grid], section, 5), draw_batch([grid], section, 5)
+    assert torch.equal(one.images, same.images)
+    assert not torch.equal(one.images, draw_batch([grid], section, 6).images)
+
+
+def test_a_grid_smaller_than_the_block_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="grid train-000 is 4 x 3, smaller than"):
+        draw_batch([tiny.faces()], tiny.train_params(batch_identities=5), 0)
+
+
+def test_teaching_comes_first_then_all_losses_are_reported() -> None:
+    section = tiny.train_params()
+    steps = list(train(tiny.state(), [tiny.faces()], section))
+    assert [m.step for m in steps] == [1, 2, 3, 4]
+    assert not PATENT_LOSSES & set(steps[0].losses)
+    assert set(steps[1].losses) == set(section.weights.model_dump())
+
+
+def test_the_loop_learns_a_grid_by_heart() -> None:
+    section = tiny.train_params(
+        steps=120, channels=8, decoder_channels=8, learning_rate=0.003, teach_steps=0
+    )
+    state = tiny.state(steps=120, channels=8, decoder_channels=8, teach_steps=0)
+    steps = list(train(state, [tiny.faces()], section))
+    for name in ("swap_loss", "identity_teacher_loss"):
+        late = sum(m.losses[name] for m in steps[-5:]) / 5
+        assert late < 0.6 * steps[0].losses[name], name
+
+
+def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    section, grids = tiny.train_params(), [tiny.faces()]
+    whole = tiny.state()
+    list(train(whole, grids, section))
+    first = tiny.state()
+    loop = train(first, grids, section)
+    next(loop), next(loop)
+    save_state(first, tmp_path / "last.safetensors", recipe="r")
+    torch.manual_seed(999)
+    resumed = tiny.state()
+    load_state(resumed, tmp_path / "last.safetensors")
+    assert resumed.step == 2
+    assert [m.step for m in train(resumed, grids, section)] == [3, 4]
+    assert_same(resumed, whole)
+    assert checkpoint_recipe(tmp_path / "last.safetensors") == ("r", 2)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match=r"last\.safetensors: no training checkpoint"):
+        checkpoint_recipe(path)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    save_state(tiny.state(), path, recipe="r")
+    with pytest.raises(CheckpointError, match="another architecture"):
+        load_state(tiny.state(latent_dim=16), path)
+
+
+def test_nan_stops_before_the_weights_are_touched() -> None:
+    state, grid = tiny.state(), tiny.faces()
+    grid.identity_code[:] = math.nan
+    before = {k: v.clone() for k, v in state.model.named_parameters()}
+    with pytest.raises(NonFiniteLoss, match=r"step 0: .*identity_teacher_loss=nan.*train-000/"):
+        next(train(state, [grid], tiny.train_params()))
+    assert all(torch.equal(before[k], v) for k, v in state.model.named_parameters())
+
+
+def test_the_average_follows_at_its_decay() -> None:
+    averaged, current = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(averaged.weight, 1.0)
+    torch.nn.init.constant_(current.weight, 3.0)
+    follow(averaged, current, decay=0.75)
+    assert averaged.weight.item() == pytest.approx(1.5)
+
+
+def test_the_rate_warms_up_then_falls_to_a_hundredth() -> None:
+    section = tiny.train_params(steps=100, warmup_steps=10, learning_rate=1.0)
+    assert scheduled_rate(0, section) == pytest.approx(0.1)
+    assert scheduled_rate(10, section) == pytest.approx(1.0)
+    assert scheduled_rate(100, section) == pytest.approx(0.01)
+
+
+def test_all_four_must_be_strictly_below() -> None:
+    thresholds = tiny.params().train.thresholds
+    below = {name: bound * 0.9 for name, bound in thresholds.model_dump().items()}
+    assert all_below(below, thresholds)
+    for name, bound in thresholds.model_dump().items():
+        assert not all_below({**below, name: bound}, thresholds)
+        assert not all_below({**below, name: math.nan}, thresholds)
+        assert not all_below({k: v for k, v in below.items() if k != name}, thresholds)
