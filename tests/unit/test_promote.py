@@ -1,0 +1,260 @@
+"""The promote and rollback stages on a real SQLite MLflow: whatever is in doubt is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facegraft.adapters import registry, tracking
+from facegraft.checkpoint import CheckpointError, save_model
+from facegraft.config import Params
+from facegraft.model import Model, ModelConfig
+from facegraft.project import Project
+from facegraft.promotion import Decision
+from facegraft.stages import promote as stage
+from facegraft.stages.progress import silent
+from facegraft.stages.rollback import rollback
+from tests import synthetic, tiny
+
+METRIC = "model/psnr_changed"
+PAIRS = "pairs-1"
+
+
+@pytest.fixture
+def params() -> Params:
+    real = tiny.params()
+    rules = {"metric": METRIC, "min_improvement": 0.25, "min_values": {}, "max_values": {}}
+    return real.model_copy(update={"promote": real.promote.model_copy(update=rules)})
+
+
+@pytest.fixture
+def project(tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project = Project(tmp_path / "here")
+    shutil.copytree(mlflow_template, project.mlruns)
+    synthetic.dataset(project.data, size=32)
+    return project
+
+
+def trained(project: Project, seed: int, value: object, pairs: str = PAIRS) -> None:
+    """What train and evaluate leave behind: an untrained model, figures made up."""
+    torch.manual_seed(seed)
+    model = Model(ModelConfig.from_params(tiny.train_params(), [tiny.faces()]))
+    save_model(model.eval(), project.model)
+    with tracking.open_run(project, run_name=f"train-{seed}") as run:
+        write(project.model / "train.json", {"run_id": run.id, "steps": 1})
+    measured(project, {METRIC: value, "pairs_hash": pairs})
+    write(project.evaluation / "calibration.json", {"pairs": 20})
+
+
+def measured(project: Project, figures: dict[str, object]) -> None:
+    own = {"model_sha256": registry.fingerprint(project.model)}
+    write(project.evaluation / "benchmark.json", figures | own)
+
+
+def write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def promote(project: Project, params: Params) -> Decision:
+    return stage.promote(project, params, silent)
+
+
+def champion(project: Project) -> str | None:
+    found = registry.champion(project)
+    return None if found is None else found.version
+
+
+def recorded(project: Project) -> dict[str, object]:
+    return json.loads((project.promotion / "decision.json").read_text(encoding="utf-8"))
+
+
+def test_the_first_model_becomes_champion_and_the_run_says_so(
+    project: Project, params: Params
+) -> None:
+    trained(project, 1, 20.0)
+    assert promote(project, params).promote
+    assert champion(project) == "1"
+    decision = recorded(project)
+    assert decision["promoted"] is True
+    assert (decision["champion_before"], decision["champion_now"]) == (None, "1")
+    run = tracking.client(project).get_run(registry.get(project, "1").run_id)
+    assert run.data.tags["gate"] == "promoted"
+
+
+def test_a_better_model_takes_over_and_can_be_taken_back(project: Project, params: Params) -> None:
+    trained(project, 1, 20.0)
+    promote(project, params)
+    trained(project, 2, 20.5)
+    assert promote(project, params).promote
+    assert champion(project) == "2"
+
+    outcome = rollback(project, params, silent)
+    assert (outcome.left, outcome.champion) == ("2", "1")
+    assert champion(project) == "1"
+
+    again = promote(project, params)
+    assert not again.promote
+    assert "rolled back" in again.reasons[0]
+    assert champion(project) == "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "missing or not a finite"),
+        (float("nan"), "missing or not a finite"),
+        (float("inf"), "missing or not a finite"),
+        ("21.0", "missing or not a finite"),
+        (20.0, "not more than"),
+        (20.25, "not more than"),
+        (19.0, "not more than"),
+    ],
+    ids=["null", "nan", "inf", "text", "tie", "within-the-margin", "worse"],
+)
+def test_doubt_does_not_promote(
+    project: Project, params: Params, value: object, reason: str
+) -> None:
+    trained(project, 1, 20.0)
+    promote(project, params)
+    trained(project, 2, value)
+    decision = promote(project, params)
+    assert not decision.promote
+    assert reason in decision.reasons[0]
+    assert champion(project) == "1"
+    assert recorded(project)["promoted"] is False
+    assert registry.get(project, "challenger").version == "2"
+
+
+def test_a_metric_that_is_not_there_does_not_promote(project: Project, params: Params) -> None:
+    trained(project, 1, 20.0)
+    measured(project, {"pairs_hash": PAIRS})
+    assert not promote(project, params).promote
+    assert champion(project) is None
+
+
+def test_the_champion_again_changes_nothing(project: Project, params: Params) -> None:
+    trained(project, 1, 20.0)
+    promote(project, params)
+    decision = promote(project, params)
+    assert not decision.promote
+    assert "champion already" in decision.reasons[0]
+    assert champion(project) == "1"
+
+
+def test_figures_of_another_model_are_refused(project: Project, params: Params) -> None:
+    trained(project, 1, 20.0)
+    stale = (project.evaluation / "benchmark.json").read_text(encoding="utf-8")
+    trained(project, 2, 0.0)
+    (project.evaluation / "benchmark.json").write_text(stale, encoding="utf-8")
+    with pytest.raises(stage.PromotionError, match=r"another model.*run evaluate"):
+        promote(project, params)
+    assert champion(project) is None
+
+
+@pytest.mark.parametrize(
+    ("remeasured", "promoted"), [(20.0, True), (21.0, False), (float("nan"), False)]
+)
+def test_a_champion_measured_on_other_pairs_is_measured_again(
+    project: Project,
+    params: Params,
+    monkeypatch: pytest.MonkeyPatch,
+    remeasured: float,
+    promoted: bool,
+) -> None:
+    trained(project, 1, 99.0, pairs="pairs-0")
+    promote(project, params)
+    trained(project, 2, 21.0)
+    figures = {METRIC: remeasured, "pairs_hash": PAIRS}
+    monkeypatch.setattr(stage, "measure", lambda *_: figures)
+    assert promote(project, params).promote is promoted
+    assert champion(project) == ("2" if promoted else "1")
+    assert registry.get(project, "1").benchmark["pairs_hash"] == PAIRS
+
+
+def test_an_exception_on_the_way_leaves_the_champion_and_no_decision(
+    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(project, 1, 20.0, pairs="pairs-0")
+    promote(project, params)
+    trained(project, 2, 30.0)
+
+    def broken(*_: object) -> None:
+        raise CheckpointError("broken")
+
+    monkeypatch.setattr(stage, "measure", broken)
+    with pytest.raises(CheckpointError):
+        promote(project, params)
+    assert champion(project) == "1"
+    assert not (project.promotion / "decision.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["other picture", "target unchanged"])
+def test_a_model_that_comes_back_wrong_is_not_promoted(
+    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    trained(project, 1, 20.0)
+
+    def wrong(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return np.zeros_like(target) if kind == "other picture" else target
+
+    monkeypatch.setattr(registry, "load", lambda *_: wrong)
+    if kind == "target unchanged":
+        same = type("Same", (), {"predict": lambda self, pair: pair["target"]})
+        monkeypatch.setattr(stage, "Swapper", lambda model: same())
+    decision = promote(project, params)
+    assert not decision.promote
+    assert champion(project) is None
+    assert decision.reasons[0].startswith("version 1")
+
+
+def test_storage_damaged_after_registration_does_not_promote(
+    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(project, 1, 20.0)
+    real = registry.register
+
+    def register(*arguments: object, **named: object) -> registry.Registered:
+        registered = real(*arguments, **named)
+        (stored,) = project.mlruns.rglob("data/model/model.safetensors")
+        stored.write_bytes(b"damaged")
+        return registered
+
+    monkeypatch.setattr(registry, "register", register)
+    with pytest.raises(registry.RegistryError, match="not those that were registered"):
+        promote(project, params)
+    assert champion(project) is None
+
+
+def test_a_champion_for_pictures_of_another_size_is_not_compared(
+    project: Project, params: Params
+) -> None:
+    trained(project, 1, 20.0, pairs="pairs-0")
+    promote(project, params)
+    synthetic.dataset(project.data, size=64)
+    torch.manual_seed(2)
+    model = Model(ModelConfig.from_params(tiny.train_params(), [tiny.faces(size=64)]))
+    save_model(model.eval(), project.model)
+    measured(project, {METRIC: 30.0, "pairs_hash": PAIRS})
+    decision = promote(project, params)
+    assert not decision.promote
+    assert "another size" in decision.reasons[0]
+    assert champion(project) == "1"
+
+
+def test_a_run_that_mlflow_lost_does_not_lose_the_model(project: Project, params: Params) -> None:
+    trained(project, 1, 20.0)
+    write(project.model / "train.json", {"run_id": "0" * 32, "steps": 1})
+    assert promote(project, params).promote
+    assert tracking.find_run(project, registry.get(project, "champion").run_id) is not None
+
+
+def test_rollback_without_a_champion_names_the_mend(project: Project, params: Params) -> None:
+    with pytest.raises(registry.RegistryError, match="no champion"):
+        rollback(project, params, silent)
