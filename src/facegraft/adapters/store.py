@@ -3,6 +3,7 @@
 data/manifest.parquet            one row per image, columns of `MANIFEST` and parameters
 data/grids/<grid>.images.npy     uint8 (I, A, 3, S, S)
 data/grids/<grid>.regions.npy    uint8 (I, A, S, S)
+data/groups.json                 which part of the codes belongs to which group
 data/preview.png                 what a person browses
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +49,8 @@ MANIFEST = {
 }
 """The manifest's columns; any further column is a parameter, "identity.*" or "attribute.*"."""
 
+GROUPS = "groups.json"
+
 MEND = "run `facegraft data` to render or fetch the dataset"
 
 
@@ -67,6 +72,34 @@ def write_grid(data_dir: Path, grid: Grid) -> None:
     for kind, array in (("images", grid.images), ("regions", grid.regions)):
         with replacing(data_dir / "grids" / f"{grid.name}.{kind}.npy") as temporary:
             np.save(temporary, np.ascontiguousarray(array, dtype=np.uint8))
+    if grid.identity_groups or grid.attribute_groups:
+        write_groups(data_dir, grid)
+
+
+def write_groups(data_dir: Path, grid: Grid) -> None:
+    """Write data/groups.json: which part of the codes belongs to which group, for all grids."""
+    groups = {"identity": grid.identity_groups, "attribute": grid.attribute_groups}
+    with replacing(data_dir / GROUPS) as temporary:
+        temporary.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
+
+
+def read_groups(data_dir: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """What `write_groups` wrote; empty groups where the dataset has none (imported pictures).
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = data_dir / GROUPS
+    if not path.exists():
+        return {"identity": {}, "attribute": {}}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            side: {name: (int(start), int(stop)) for name, (start, stop) in held[side].items()}
+            for side in ("identity", "attribute")
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: damaged ({error}); {MEND}") from error
 
 
 def manifest_rows(
@@ -182,7 +215,15 @@ def load_grids(data_dir: Path, split: str) -> list[Grid]:
         raise DataError(
             f"{manifest_path(data_dir)}: no grid of split {split!r} (it holds: {held}); {MEND}"
         )
-    return [_grid(data_dir, str(name), rows) for name, rows in chosen.groupby("grid", sort=True)]
+    groups = read_groups(data_dir)
+    return [
+        replace(
+            _grid(data_dir, str(name), rows),
+            identity_groups=groups["identity"],
+            attribute_groups=groups["attribute"],
+        )
+        for name, rows in chosen.groupby("grid", sort=True)
+    ]
 
 
 def load_image(data_dir: Path, key: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from facegraft.characters.attributes import (
     EXPRESSION_NAMES,
     Attributes,
     attribute_code,
+    attribute_code_groups,
     attribute_values,
     sample_attributes,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Identity",
     "Rendering",
     "attribute_code",
+    "attribute_code_groups",
     "attribute_values",
     "canonical_landmarks",
     "draw_split",

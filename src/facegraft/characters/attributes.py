@@ -200,24 +200,51 @@ def attribute_values(attributes: Attributes) -> dict[str, float]:
     return values
 
 
+CODE_MEMBERS: dict[str, tuple[str, ...]] = {
+    "expression": ("expression",),
+    "pose": ("yaw", "pitch", "roll"),
+    "lighting": ("light_azimuth", "light_elevation", "key", "fill", "rim", "ambient", "warmth"),
+    "skin": ("skin", "lip", "lip_tint"),
+    "hair": ("hair_style", "hair", "hair_volume", "brow"),
+    "background": (
+        "background_style", "background", "background2", "background_scale", "background_angle",
+    ),
+    "costume": ("costume_style", "costume_pattern", "costume", "costume2"),
+}  # fmt: skip
+"""Group of the attribute code -> the attributes it holds, in order."""
+
+
 def attribute_code(attributes: Attributes) -> np.ndarray:
     """The parameters as float32 (Q,), each shifted and scaled to about unit range.
 
-    Order: expression weights x 2, scalars over their range in [-1, 1] x 2, colours in [-1, 1]
-    x 1.5, then one-hot words.
+    Expression weights x 2, scalars over their range in [-1, 1] x 2, colours in [-1, 1] x 1.5,
+    words one-hot; in the order of `CODE_MEMBERS`.
     """
-    expression = [2 * attributes.expression.get(name, 0.0) for name in EXPRESSION_NAMES]
-    scalars = [
-        2 * (2 * (getattr(attributes, name) - low) / (high - low) - 1)
-        for name, (low, high) in RANGES.items()
-    ]
-    colours = [1.5 * (2 * part - 1) for name in COLOURS for part in getattr(attributes, name)]
-    words = [
-        float(getattr(attributes, name) == word)
-        for name, found in CHOICES.items()
-        for word in found
-    ]
-    return np.array([*expression, *scalars, *colours, *words], np.float32)
+    parts = [_code(attributes, name) for names in CODE_MEMBERS.values() for name in names]
+    return np.array([value for part in parts for value in part], np.float32)
+
+
+def attribute_code_groups() -> dict[str, slice]:
+    """Group of the attribute code -> its part of `attribute_code`."""
+    groups, start, anyone = {}, 0, Attributes()
+    for group, names in CODE_MEMBERS.items():
+        stop = start + sum(len(_code(anyone, name)) for name in names)
+        groups[group] = slice(start, stop)
+        start = stop
+    return groups
+
+
+def _code(attributes: Attributes, name: str) -> list[float]:
+    """One attribute's part of the code."""
+    if name == "expression":
+        return [2 * attributes.expression.get(shape, 0.0) for shape in EXPRESSION_NAMES]
+    value = getattr(attributes, name)
+    if name in RANGES:
+        low, high = RANGES[name]
+        return [2 * (2 * (value - low) / (high - low) - 1)]
+    if name in COLOURS:
+        return [1.5 * (2 * part - 1) for part in value]
+    return [float(value == word) for word in CHOICES[name]]
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:

@@ -8,10 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegraft.characters.assets import Assets
-from facegraft.characters.attributes import Attributes, attribute_code, sample_attributes
+from facegraft.characters.attributes import (
+    Attributes,
+    attribute_code,
+    attribute_code_groups,
+    sample_attributes,
+)
 from facegraft.characters.deform import neutral_head
 from facegraft.characters.errors import CharacterError
-from facegraft.characters.identity import Identity, identity_code, sample_identity
+from facegraft.characters.identity import (
+    IDENTITY_CODE_GROUPS,
+    Identity,
+    identity_code,
+    sample_identity,
+)
 from facegraft.characters.render import render_head
 from facegraft.dataset import Grid
 
@@ -101,4 +111,10 @@ def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> 
         identity_code=np.stack([identity_code(assets, one) for one in spec.identities]),
         attribute_code=np.stack([attribute_code(one) for one in spec.attributes]),
         keys=keys,
+        identity_groups=_bounds(IDENTITY_CODE_GROUPS(assets)),
+        attribute_groups=_bounds(attribute_code_groups()),
     )
+
+
+def _bounds(groups: dict[str, slice]) -> dict[str, tuple[int, int]]:
+    return {name: (part.start, part.stop) for name, part in groups.items()}
