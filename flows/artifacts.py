@@ -1,0 +1,157 @@
+"""Results as Prefect artifacts: pictures inside the page itself, so no file server is needed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from facegraft.adapters.tracking import experiment_url
+from facegraft.project import Project
+from facegraft.stages.swap import SwapResult
+
+ROWS = ("model", "true_swap", "copy_target", "copy_source")
+
+
+def picture(path: Path) -> str:
+    """A PNG as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def publish_data(md5: str, images: int, source: str) -> None:
+    create_markdown_artifact(
+        f"**{images} images**, version `{md5}`, {source}",
+        key="data-version",
+        description="The dataset in use",
+    )
+
+
+def publish_retrain(project: Project) -> None:
+    """Gate, sample sheet, benchmark and decision of the last road through the stages."""
+    create_table_artifact(
+        _gate_rows(project), key="data-gate", description="Data gate: every rule and its verdict"
+    )
+    create_image_artifact(
+        picture(project.evaluation / "pairs.png"),
+        key="sample-swaps",
+        description="Held-out swaps: source, target, decoded, swap, true swap",
+    )
+    create_table_artifact(
+        benchmark_rows(_read(project.evaluation / "benchmark.json")),
+        key="benchmark",
+        description="Held-out benchmark beside its three baselines",
+    )
+    decision = _read(project.promotion / "decision.json")
+    create_markdown_artifact(
+        _decision_text(decision), key="promotion", description="What the promotion gate decided"
+    )
+    create_link_artifact(
+        decision["run_url"],
+        link_text="the training run in MLflow",
+        key="mlflow-run",
+        description=f"All runs: {experiment_url(project)}",
+    )
+
+
+def publish_swap(result: SwapResult) -> None:
+    """The compared pictures and the losses of one swap."""
+    record = result.record
+    figures = "\n".join(
+        f"| {step.step} | {step.identity_loss:.4f} | {step.attribute_loss:.4f} |"
+        for step in record.losses
+    )
+    create_markdown_artifact(
+        f"## {record.verdict}: {record.source.given} on {record.target.given}\n\n"
+        f"{record.reason}\n\n"
+        f"![source, target, before and after tuning, truth]({picture(result.comparison)})\n\n"
+        f"Independent judge, similarity to the source: {_score(record.judge_before)} before,"
+        f" {_score(record.judge_after)} after tuning\n\n"
+        f"| step | identity loss | attribute loss |\n| --- | --- | --- |\n{figures}\n\n"
+        f"Champion version {record.model_version}; files: `{result.image}`, `{result.sidecar}`\n",
+        key="swap-result",
+        description=f"{record.verdict}: {record.reason}",
+    )
+    create_image_artifact(
+        picture(result.comparison),
+        key="swap-picture",
+        description="Source, target, swap before tuning, after tuning, true swap where known",
+    )
+
+
+def publish_queue(done: tuple[SwapResult, ...], failed: Mapping[str, str], text: str) -> None:
+    """One table of all pairs, and their pictures below each other."""
+    rows: list[dict[str, Any]] = [
+        {
+            "job": one.record.job,
+            "verdict": one.record.verdict,
+            "steps": one.record.steps,
+            "source": one.record.source.given,
+            "target": one.record.target.given,
+            "reason": one.record.reason,
+        }
+        for one in done
+    ]
+    rows += [{"job": job, "verdict": "ERROR", "reason": message} for job, message in failed.items()]
+    if rows:
+        create_table_artifact(rows, key="swap-queue", description=text)
+    pictures = "\n\n".join(
+        f"**{one.record.job}**\n\n![{one.record.verdict}]({picture(one.comparison)})"
+        for one in done
+    )
+    create_markdown_artifact(f"{text}\n\n{pictures}", key="swap-queue-pictures", description=text)
+
+
+def benchmark_rows(benchmark: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Flat `row/metric` figures as a table: a line per metric, a column per row."""
+    metrics = dict.fromkeys(key.split("/", 1)[1] for key in benchmark if "/" in key)
+    return [
+        {"metric": metric, **{row: _figure(benchmark.get(f"{row}/{metric}")) for row in ROWS}}
+        for metric in metrics
+    ]
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "–"
+
+
+def _score(record: Any) -> str:
+    value = record.similarity_source
+    return "no face found" if value is None else f"{value:.3f}"
+
+
+def _gate_rows(project: Project) -> list[dict[str, Any]]:
+    report = _read(project.validation / "report.json")
+    return [
+        {
+            "rule": rule["rule"],
+            "verdict": "passed" if rule["passed"] else "FAILED",
+            "checked": rule["checked"],
+            "meaning": rule["meaning"],
+            "observed": rule["observed"],
+        }
+        for rule in report["rules"]
+    ]
+
+
+def _decision_text(decision: Mapping[str, Any]) -> str:
+    verdict = "promoted" if decision["promoted"] else "not promoted"
+    reasons = "\n".join(f"- {reason}" for reason in decision["reasons"])
+    return (
+        f"## Version {decision['challenger']} {verdict}\n\n{reasons}\n\n"
+        f"Champion before: {decision['champion_before'] or 'none'};"
+        f" now: {decision['champion_now'] or 'none'}\n\n"
+        f"[The training run in MLflow]({decision['run_url']})\n"
+    )
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,70 @@
+"""The deployments: what can be started from the dashboard, and what starts by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import deploy, flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows.services import WORK_POOL
+
+DEPLOYMENTS: Mapping[str, Mapping[str, Any]] = {
+    "retrain": {
+        "entrypoint": "flows/retrain.py:retrain",
+        "cron": "0 3 * * *",
+        "parameters": {"reason": "every night"},
+        "concurrency_limit": 1,
+        "tags": ["training"],
+        "description": "Data, validation, training, evaluation, promotion; skips what is done.",
+    },
+    "swap": {
+        "entrypoint": "flows/swap.py:swap",
+        "tags": ["swap"],
+        "description": "One pair: choose a source and a target and read the verdict.",
+    },
+    "swap-queue": {
+        "entrypoint": "flows/swap_queue.py:swap_queue",
+        "cron": "*/10 * * * *",
+        "concurrency_limit": 1,
+        "tags": ["swap"],
+        "description": "The pending pairs of a job list; never loses or repeats one.",
+    },
+    "rollback": {
+        "entrypoint": "flows/rollback.py:rollback",
+        "concurrency_limit": 1,
+        "tags": ["registry"],
+        "description": "Back to the champion before.",
+    },
+}
+"""Deployment name -> how it is made. FACEGRAFT_CRON_<NAME> overrides a cron ("" for none)."""
+
+
+def register(root: Path) -> None:
+    """Make or update the work pool and every deployment on the server in PREFECT_API_URL."""
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+    deploy(
+        *(_deployment(root, name, dict(how)) for name, how in DEPLOYMENTS.items()),
+        work_pool_name=WORK_POOL,
+        build=False,
+        push=False,
+        print_next_steps_message=False,
+    )
+
+
+def _deployment(root: Path, name: str, how: dict[str, Any]) -> Any:
+    source: Any = flow.from_source(source=str(root), entrypoint=how.pop("entrypoint"))
+    variable = f"FACEGRAFT_CRON_{name.upper().replace('-', '_')}"
+    how["cron"] = os.environ.get(variable, how.get("cron")) or None
+    return source.to_deployment(name=name, **how)
+
+
+if __name__ == "__main__":
+    register(Path.cwd())

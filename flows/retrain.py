@@ -1,0 +1,94 @@
+"""Flow `retrain`: data, then the DVC stages, then the promotion gate."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.client.schemas.objects import State, TaskRun
+from pydantic import Field
+
+from flows.artifacts import publish_data, publish_retrain
+from flows.runs import CommandKilled, open_project, progress, stream
+
+
+@task(name="data", retries=2, retry_delay_seconds=10)
+def data_task() -> str:
+    """Have data/ in the version that data.dvc records; pulls or renders if need be."""
+    from facegraft.stages.data import data
+
+    project, params = open_project()
+    version = data(project, params, progress("data"))
+    publish_data(version.md5, version.images, version.source)
+    return version.md5
+
+
+async def was_killed(task: Any, run: TaskRun, state: State[Any]) -> bool:
+    """Only a killed command is tried again: it goes on from its last checkpoint."""
+    return isinstance(await state.aresult(raise_on_failure=False), CommandKilled)
+
+
+@task(name="dvc repro", retries=2, retry_delay_seconds=5, retry_condition_fn=was_killed)
+def repro_task() -> None:
+    """validate, train, evaluate: DVC runs what is not up to date."""
+    project, _ = open_project()
+    logger = get_run_logger()
+    with one_at_a_time(project.build / "repro.lock", logger.info) as descriptor:
+        stream([sys.executable, "-m", "dvc", "repro"], project.root, logger.info, [descriptor])
+
+
+@task(name="promote")
+def promote_task() -> bool:
+    """Challenger against champion; the alias moves only if every rule holds."""
+    from facegraft.stages.promote import promote
+
+    project, params = open_project()
+    decision = promote(project, params, progress("promote"))
+    verdict = "promoted" if decision.promote else "not promoted"
+    get_run_logger().info("%s: %s", verdict, "; ".join(decision.reasons))
+    publish_retrain(project)
+    return decision.promote
+
+
+@flow(name="retrain", flow_run_name="retrain: {reason}")
+def retrain(
+    reason: str = Field(
+        default="on demand",
+        description="Why this training is wanted; it names the run in the dashboard.",
+        json_schema_extra={"title": "Reason"},
+    ),
+) -> bool:
+    """Train on the dataset in use and promote the model if it beats the champion.
+
+    Stages whose data, code and params are unchanged are skipped; an interrupted training goes
+    on. Returns whether the new model became champion.
+    """
+    data_task()
+    repro_task()
+    return promote_task()
+
+
+@contextmanager
+def one_at_a_time(path: Path, tell: Any) -> Iterator[int]:
+    """Wait for the lock, hold it, and yield its descriptor.
+
+    Two `dvc repro` in one folder fail on each other. The lock belongs to whoever inherited the
+    descriptor too: a `dvc repro` that outlives its killed flow is waited for, not run into.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("another training is at work in this folder; waiting for it to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+if __name__ == "__main__":
+    retrain()
