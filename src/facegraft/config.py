@@ -57,6 +57,9 @@ class ValidateParams(Section):
     min_face_fraction: Fraction = Field(description="detected face height over image height")
     min_face_detected: Fraction = Field(description="share of images with a detected face")
     min_pixel_std: Annotated[float, Field(ge=0, le=128)] = Field(description="8-bit levels")
+    max_landmark_outside: Fraction = Field(
+        description="how far a landmark may lie outside the picture, over its side"
+    )
 
 
 class LossWeights(Section):

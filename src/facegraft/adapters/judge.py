@@ -46,26 +46,26 @@ class Judge:
 
     Args:
         min_score: faces below this confidence do not count.
-        crop_working_size: pixels at which crops are searched; a bordered crop is scaled to it.
+        crop_working_size: longest side at which crops are searched; they are enlarged to it.
         picture_working_size: longest side at which larger pictures are searched.
-        border: width of the border put round a crop, over its side: the detector was trained on
-            faces with surroundings and misses those that fill the picture.
+        threads: OpenCV's threads, for the whole process; None leaves them.
     """
 
     def __init__(
         self,
         *,
         min_score: float = 0.6,
-        crop_working_size: int = 160,
+        crop_working_size: int = 224,
         picture_working_size: int = 640,
-        border: float = 0.25,
+        threads: int | None = None,
     ) -> None:
         import cv2
 
+        if threads is not None:
+            cv2.setNumThreads(threads)
         self._cv2 = cv2
         self._crop_working_size = crop_working_size
         self._picture_working_size = picture_working_size
-        self._border = border
         self._detector = cv2.FaceDetectorYN.create(
             str(model_file(DETECTOR)), "", (crop_working_size, crop_working_size), min_score
         )
@@ -73,17 +73,16 @@ class Judge:
 
     def detect(self, image: np.ndarray) -> Face | None:
         """The most confident face in uint8 (H, W, 3), RGB, or None."""
-        canvas, scale, offset = self._canvas(image)
-        height, width = canvas.shape[:2]
-        self._detector.setInputSize((width, height))
+        canvas, scale = self._canvas(image)
+        self._detector.setInputSize((canvas.shape[1], canvas.shape[0]))
         _, found = self._detector.detect(canvas)
         if found is None or not len(found):
             return None
         best = found[int(found[:, 14].argmax())].astype(np.float64)
-        left, top = best[:2] / scale - offset
+        left, top, width, height = (float(value) for value in best[:4] / scale)
         return Face(
-            box=(float(left), float(top), float(best[2] / scale), float(best[3] / scale)),
-            landmarks=(best[4:14].reshape(5, 2) / scale - offset).astype(np.float32),
+            box=(left, top, width, height),
+            landmarks=(best[4:14].reshape(5, 2) / scale).astype(np.float32),
             score=float(best[14]),
         )
 
@@ -100,9 +99,9 @@ class Judge:
                 return None
             landmarks = face.landmarks
         # SFace reads 112 pixels: the crop is taken from an enlarged picture, or it is coarse.
-        canvas, scale, offset = self._canvas(image)
+        canvas, scale = self._canvas(image)
         row = np.zeros((1, 15), np.float32)
-        row[0, 4:14] = ((np.asarray(landmarks, np.float64) + offset) * scale).ravel()
+        row[0, 4:14] = (np.asarray(landmarks, np.float64) * scale).ravel()
         aligned = self._recogniser.alignCrop(canvas, row)
         feature = self._recogniser.feature(aligned)[0].astype(np.float64)
         norm = float(np.linalg.norm(feature))
@@ -124,23 +123,23 @@ class Judge:
                 report(index + 1, len(images), "judged")
         return embeddings
 
-    def _canvas(self, image: np.ndarray) -> tuple[np.ndarray, float, float]:
-        """BGR canvas, its scale, and the border in pixels of the picture before scaling."""
+    def _canvas(self, image: np.ndarray) -> tuple[np.ndarray, float]:
+        """The picture as BGR at its working size, and its scale.
+
+        No border goes round a crop: on rendered crops of 64 pixels YuNet finds 100 % without,
+        and 96 to 99.8 % with one of an eighth or a quarter of the side.
+        """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"uint8 (H, W, 3) expected, got {image.dtype} {image.shape}")
         cv2 = self._cv2
         longest = max(image.shape[:2])
-        is_crop = longest <= CROP_SIDE
-        border = round(self._border * longest) if is_crop else 0
-        bgr = np.ascontiguousarray(image[..., ::-1])
-        if border:
-            bgr = cv2.copyMakeBorder(bgr, *[border] * 4, cv2.BORDER_REPLICATE)
-        working = self._crop_working_size if is_crop else self._picture_working_size
-        scale = working / (longest + 2 * border)
-        if not is_crop:
-            scale = min(scale, 1.0)
+        if longest <= CROP_SIDE:
+            scale = self._crop_working_size / longest
+        else:
+            scale = min(1.0, self._picture_working_size / longest)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        return cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=method), scale, float(border)
+        bgr = np.ascontiguousarray(image[..., ::-1])
+        return cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=method), scale
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:

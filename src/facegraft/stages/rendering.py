@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +26,7 @@ from facegraft.characters import (
 )
 from facegraft.config import DataParams
 from facegraft.images import contact_sheet, save_picture
+from facegraft.stages.processes import usable_cores
 from facegraft.stages.progress import Progress
 
 MARKER = "params.json"
@@ -65,11 +65,6 @@ def render_dataset(folder: Path, params: DataParams, report: Progress) -> None:
         finally:
             _cancel(futures)
     _finish(folder, params, specs)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def recipe(params: DataParams) -> dict[str, object]:
