@@ -14,29 +14,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facegraft.characters import glasses
 from facegraft.characters.code_basis import shape_basis
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
 from facegraft.characters.identity_spread import axis_spread
 from facegraft.characters.morphs import Morphs, pack
+from facegraft.characters.occlusion import ambient_occlusion
 from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skull import angles, skull_neighbours
 
-LOADER_VERSION = 2
+LOADER_VERSION = 4
 """Raise it when anything that `_arrays` computes changes; old cache files are then ignored."""
 
 
 @dataclass(frozen=True)
 class Assets:
-    """Everything that the renderer needs: V vertices of the body, then H of the hair sheet.
+    """Everything that the renderer needs: the body (V vertices), the sheet, glasses (N in all).
 
     Attributes:
         rest: float32 (V, 3), the mean head in decimetres, y up, looking along +z.
-        triangles: int64 (T, 3) over body and hair; material: uint8 (T,), of `sculpt.MATERIALS`.
-        corners: int64 (V + H, K), triangles around each vertex, padded with T.
+        triangles: int64 (T, 3) over all; material: uint8 (T,), of `sculpt.MATERIALS`.
         head_weight: float32 (V,), how far a vertex follows the head's rotation.
-        surface: float32 (V + H, 8), what paint needs: rest position (hair: azimuth, place, 0),
-            then masks in [0, 1]: lips, eyelids, ears, inside of the mouth, nose.
+        surface: float32 (N, 8), what paint needs: rest position (sheet: azimuth, place, 0),
+            lips, inside of the mouth, blush, light (occlusion, darker eyelids), and feature
+            (nose in (0, 1], ears in [-1, 0)).
+        rest_normals: float32 (V, 3).
         azimuth, elevation: float32 (V,), radians, direction from the skull's centre.
         skull_index: int64 (G, N), skull_weight: float32 (G, N): see `skull.skull_neighbours`.
         eye_vertices: int64 (2, E), the eyeball on the picture's left, then the right.
@@ -46,15 +49,16 @@ class Assets:
         lid_index, lid_partner: int64 (L,), a vertex that a blink moves and the point of the
             lower lid that it meets; lid_share: float32 (L,) in [0, 1].
         landmark_vertices: int64 (5,), with the eyes' entries unused.
+        bridge_vertex: the nose's bridge between the eyes.
         code_basis: float32 (C', 2 P) and code_groups: see `code_basis.shape_basis`.
     """
 
     rest: torch.Tensor
     triangles: torch.Tensor
     material: torch.Tensor
-    corners: torch.Tensor
     head_weight: torch.Tensor
     surface: torch.Tensor
+    rest_normals: torch.Tensor
     azimuth: np.ndarray
     elevation: np.ndarray
     skull_index: torch.Tensor
@@ -69,6 +73,7 @@ class Assets:
     lid_partner: torch.Tensor
     lid_share: torch.Tensor
     landmark_vertices: torch.Tensor
+    bridge_vertex: int
     code_basis: np.ndarray
     code_groups: dict[str, slice]
 
@@ -149,22 +154,29 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
     spread = axis_spread(names)
     basis, groups = shape_basis(names, up, down, visible, spread)
     lid = _lids(shape, skin)
-    masks = [shape.masks[name] for name in ("lips", "eyelids", "ears", "inside_mouth", "nose")]
-    body = np.concatenate([shape.rest, np.stack(masks, axis=1)], axis=1)
+    body = _paint(shape, normals)
     sheet = np.concatenate([sheet_coordinates(), np.zeros((SHEET_VERTICES, 5))], axis=1)
+    sheet[:, 6] = 1
     hair = sheet_triangles() + len(shape.rest)
     triangles = np.concatenate([shape.triangles, hair])
+    spectacles, is_lens = glasses.glasses_triangles()
+    triangles = np.concatenate([triangles, spectacles + len(body) + len(sheet)])
     hair_material = np.full(len(hair), MATERIALS.index("hair"), np.uint8)
+    frame_material = np.where(is_lens, MATERIALS.index("lens"), MATERIALS.index("frame"))
+    frame = np.zeros((glasses.VERTICES, 8))
+    frame[:, 6] = 1
     azimuth, elevation = angles(shape.rest)
     scalp = skin & (shape.masks["ears"] < 0.05) & (shape.rest[:, 1] > 6.2)
     skull = skull_neighbours(shape.rest, scalp)
     arrays = {
         "rest": shape.rest.astype(np.float32),
         "triangles": triangles,
-        "material": np.concatenate([shape.material, hair_material]),
-        "corners": _corners(triangles, len(body) + len(sheet)),
+        "material": np.concatenate([shape.material, hair_material, frame_material]).astype(
+            np.uint8
+        ),
         "head_weight": shape.head_weight,
-        "surface": np.concatenate([body, sheet]).astype(np.float32),
+        "rest_normals": normals.astype(np.float32),
+        "surface": np.concatenate([body, sheet, frame]).astype(np.float32),
         "azimuth": azimuth,
         "elevation": elevation,
         "skull_index": skull[0],
@@ -173,6 +185,7 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "identity_names": np.array(names),
         "expression_names": np.array(list(shape.expressions)),
         "landmark_vertices": _landmarks(shape, skin),
+        "bridge_vertex": np.array(_bridge(shape, skin)),
         "code_basis": basis,
         "code_names": np.array(list(groups)),
         "code_slices": np.array([(part.start, part.stop) for part in groups.values()]),
@@ -201,9 +214,9 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         rest=tensor("rest"),
         triangles=tensor("triangles"),
         material=tensor("material"),
-        corners=tensor("corners"),
         head_weight=tensor("head_weight"),
         surface=tensor("surface"),
+        rest_normals=tensor("rest_normals"),
         azimuth=arrays["azimuth"],
         elevation=arrays["elevation"],
         skull_index=tensor("skull_index"),
@@ -218,6 +231,7 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         lid_partner=tensor("lid_partner"),
         lid_share=tensor("lid_share"),
         landmark_vertices=tensor("landmark_vertices"),
+        bridge_vertex=int(arrays["bridge_vertex"]),
         code_basis=arrays["code_basis"],
         code_groups=dict(zip((str(n) for n in arrays["code_names"]), slices, strict=True)),
     )
@@ -232,14 +246,18 @@ def _rest_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
-def _corners(triangles: np.ndarray, count: int) -> np.ndarray:
-    """Triangles around each vertex, int64 (V, K), padded with the number of triangles."""
-    order = np.argsort(triangles.ravel(), kind="stable")
-    vertex = triangles.ravel()[order]
-    rank = np.arange(len(vertex)) - np.searchsorted(vertex, vertex)
-    out = np.full((count, int(rank.max()) + 1), len(triangles), np.int64)
-    out[vertex, rank] = order // 3
-    return out
+def _paint(shape: Sculpture, normals: np.ndarray) -> np.ndarray:
+    """The columns of `Assets.surface` for the body, float32 (V, 8)."""
+    masks = shape.masks
+    x, y, z = shape.rest.T
+    cheek = np.exp(-(((np.abs(x) - 0.45) / 0.2) ** 2) - ((y - 6.98) / 0.16) ** 2) * (z > 0.8)
+    blush = np.clip(0.4 * cheek + 0.3 * masks["ears"] + 0.25 * masks["nose"], 0, 1)
+    solid = shape.triangles[(shape.material == 0) | (shape.material == 1)]
+    light = 0.25 + 0.75 * ambient_occlusion(shape.rest, normals, solid)
+    light = light * (1 - 0.25 * masks["eyelids"])
+    light[np.unique(shape.triangles[shape.material != 0])] = 1
+    columns = [x, y, z, masks["lips"], masks["inside_mouth"], blush, light]
+    return np.stack([*columns, masks["nose"] - masks["ears"]], axis=1).astype(np.float32)
 
 
 def _lids(shape: Sculpture, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -278,3 +296,10 @@ def _landmarks(shape: Sculpture, skin: np.ndarray) -> np.ndarray:
     left = np.where(lips, shape.rest[:, 0], np.inf).argmin()
     right = np.where(lips, shape.rest[:, 0], -np.inf).argmax()
     return np.array([0, 0, tip, left, right], np.int64)
+
+
+def _bridge(shape: Sculpture, skin: np.ndarray) -> int:
+    """The vertex of the nose's bridge at the height of the pupils."""
+    x, y, z = shape.rest.T
+    distance = np.where(skin & (z > 1.0), np.abs(x) + np.abs(y - 7.3), np.inf)
+    return int(distance.argmin())

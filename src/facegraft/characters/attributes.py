@@ -11,7 +11,10 @@ import numpy as np
 
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.expressions import sample_expression
-from facegraft.characters.hairstyles import HAIR_STYLES
+from facegraft.characters.face_paint import FACE_PAINTS, SCARS
+from facegraft.characters.facial_hair import FACIAL_HAIR
+from facegraft.characters.glasses import GLASSES
+from facegraft.characters.hairstyles import HAIR_STYLES, HEADWEAR
 
 Colour = tuple[float, float, float]
 """sRGB in [0, 1]."""
@@ -55,6 +58,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 COLOURS = (
     "skin", "lip", "hair", "brow", "background", "background2", "costume", "costume2",
+    "paint", "accessory",
 )  # fmt: skip
 """Colour attributes."""
 
@@ -63,20 +67,27 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "background_style": BACKGROUND_STYLES,
     "costume_style": COSTUME_STYLES,
     "costume_pattern": COSTUME_PATTERNS,
+    "facial_hair": FACIAL_HAIR,
+    "face_paint": FACE_PAINTS,
+    "scar": SCARS,
+    "glasses": GLASSES,
+    "headwear": tuple(HEADWEAR),
 }
 """Attributes that are one of a few words."""
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """Pose, expression, colours, hair, costume, background and light.
+    """Pose, expression, colours, hair, costume, accessories, background and light.
 
     Attributes:
         expression: ARKit shape -> weight in [0, 1]; shapes left out are 0.
         yaw: degrees, positive turns the face to the picture's right; pitch: positive looks
             down; roll: positive leans the head to the picture's right.
-        skin, lip, hair, brow, background, background2, costume, costume2: sRGB in [0, 1].
-        hair_style, background_style, costume_style, costume_pattern: words of `CHOICES`.
+        skin, lip, hair, brow, background, background2, costume, costume2, paint, accessory:
+            sRGB in [0, 1]; headwear takes the costume's colours, a beard the brows'.
+        hair_style, background_style, costume_style, costume_pattern, facial_hair, face_paint,
+            scar, glasses, headwear: words of `CHOICES`.
         hair_volume, lip_tint, background_scale: in [0, 1]; background_angle in degrees.
         light_azimuth, light_elevation: degrees from the camera towards the picture's right and
             up; key, fill, rim, ambient: strengths; warmth: -1 cold to +1 warm key light.
@@ -103,6 +114,13 @@ class Attributes:
     costume_pattern: str = "plain"
     costume: Colour = (0.25, 0.3, 0.45)
     costume2: Colour = (0.7, 0.65, 0.5)
+    facial_hair: str = "none"
+    face_paint: str = "none"
+    paint: Colour = (0.7, 0.2, 0.15)
+    scar: str = "none"
+    glasses: str = "none"
+    accessory: Colour = (0.12, 0.12, 0.14)
+    headwear: str = "none"
     light_azimuth: float = 25.0
     light_elevation: float = 30.0
     key: float = 0.9
@@ -174,12 +192,19 @@ def sample_attributes(rng: np.random.Generator) -> Attributes:
         costume_pattern=_choice(rng, COSTUME_PATTERNS),
         costume=_colour(rng, 0.85),
         costume2=_colour(rng, 0.85),
+        facial_hair=_seldom(rng, FACIAL_HAIR, 0.25),
+        face_paint=_seldom(rng, FACE_PAINTS, 0.12),
+        paint=_colour(rng, 0.9),
+        scar=_seldom(rng, SCARS, 0.1),
+        glasses=_seldom(rng, GLASSES, 0.12),
+        accessory=_colour(rng, 0.6),
+        headwear=_seldom(rng, tuple(HEADWEAR), 0.1),
         light_azimuth=float(np.clip(light_azimuth, -75, 75)),
         light_elevation=_between(rng, 0, 55),
-        key=_between(rng, 0.65, 1.1),
+        key=_between(rng, 0.75, 1.25),
         fill=_between(rng, 0.1, 0.5),
         rim=_between(rng, 0, 0.8),
-        ambient=_between(rng, 0.25, 0.5),
+        ambient=_between(rng, 0.18, 0.4),
         warmth=_between(rng, -0.6, 0.8),
     )
 
@@ -255,6 +280,11 @@ def _choice(rng: np.random.Generator, words: tuple[str, ...]) -> str:
     return words[int(rng.integers(len(words)))]
 
 
+def _seldom(rng: np.random.Generator, words: tuple[str, ...], chance: float) -> str:
+    """The first word (none), or with this chance one of the others."""
+    return _choice(rng, words[1:]) if rng.random() < chance else words[0]
+
+
 def _colour(rng: np.random.Generator, saturation: float) -> Colour:
     return colorsys.hsv_to_rgb(
         float(rng.random()), saturation * float(rng.random()), float(rng.uniform(0.15, 0.95))
@@ -263,7 +293,7 @@ def _colour(rng: np.random.Generator, saturation: float) -> Colour:
 
 SKIN_RAMP = np.array(
     [
-        (0.20, 0.12, 0.09), (0.33, 0.20, 0.14), (0.47, 0.30, 0.21), (0.62, 0.43, 0.31),
+        (0.29, 0.19, 0.15), (0.39, 0.26, 0.19), (0.50, 0.34, 0.25), (0.62, 0.43, 0.31),
         (0.76, 0.56, 0.43), (0.86, 0.67, 0.55), (0.93, 0.77, 0.67), (0.97, 0.85, 0.78),
     ]
 )  # fmt: skip

@@ -7,7 +7,7 @@ import math
 import torch
 
 from facegraft.characters.attributes import Attributes
-from facegraft.characters.colour import linear
+from facegraft.characters.tones import linear
 
 
 def paint_background(attributes: Attributes, size: int, seed: int) -> torch.Tensor:

@@ -11,10 +11,15 @@ from facegraft.characters import camera
 from facegraft.characters.assets import Assets
 from facegraft.characters.attributes import Attributes
 from facegraft.characters.costumes import costume_depth
+from facegraft.characters.facial_hair import SWELL, beard_depth
+from facegraft.characters.glasses import VERTICES, fit_glasses
 from facegraft.characters.hair import SHEET_VERTICES, hairline, lay
-from facegraft.characters.hairstyles import HAIR_STYLES
+from facegraft.characters.hairstyles import HAIR_STYLES, HEADWEAR, HairStyle
 from facegraft.characters.identity import Identity
 from facegraft.characters.skull import CENTRE, COLUMNS, ROWS
+
+COSTUME_SWELL = 0.05
+"""How far cloth stands off the skin, decimetres."""
 
 LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 
@@ -39,9 +44,8 @@ class Posed:
     """A mesh in front of the camera.
 
     Attributes:
-        vertices: float32 (V + H, 3); normals: float32 (V + H, 3), unit length.
-        extra: float32 (V + H, 2): inside the hairline (> 0), inside the costume (> 0).
-        bald: whether the hair sheet is to be left out.
+        vertices: float32 (N, 3); normals: float32 (N, 3), unit length.
+        extra: float32 (N, 3): inside the hairline, the costume, the beard where positive.
         landmarks: float64 (5, 3), in space.
         turned: float64 (3, 3), the head's rotation.
     """
@@ -49,7 +53,6 @@ class Posed:
     vertices: torch.Tensor
     normals: torch.Tensor
     extra: torch.Tensor
-    bald: bool
     landmarks: np.ndarray
     turned: np.ndarray
 
@@ -72,36 +75,61 @@ def neutral_head(assets: Assets, identity: Identity) -> Head:
 
 
 def pose(assets: Assets, head: Head, attributes: Attributes) -> Posed:
-    """Apply expression, costume, hair and rotation to a neutral head."""
-    vertices = _expressed(assets, head, attributes)
-    eyes = _eye_points(assets, vertices)
-    depth = costume_depth(assets.rest.numpy(), attributes.costume_style)
-    extra = torch.zeros(len(assets.surface), 2)
-    extra[: len(depth), 1] = torch.from_numpy(depth)
-    style = HAIR_STYLES[attributes.hair_style]
-    follows = assets.head_weight
-    if style is None:
-        sheet, sheet_follows = torch.zeros(SHEET_VERTICES, 3), torch.ones(SHEET_VERTICES)
-        extra[:, 0] = -1
-    else:
-        inside = (assets.elevation - hairline(style, assets.azimuth)) / 0.15
-        extra[: len(inside), 0] = torch.from_numpy(np.clip(inside, -1, 1).astype(np.float32))
-        if style.painted:
-            sheet, sheet_follows = torch.zeros(SHEET_VERTICES, 3), torch.ones(SHEET_VERTICES)
-        else:
-            laid, laid_follows = lay(style, attributes.hair_volume, head.skull)
-            sheet, sheet_follows = torch.from_numpy(laid), torch.from_numpy(laid_follows)
-    every = torch.cat([vertices, sheet])
-    follows = torch.cat([follows, sheet_follows])
-    normals = _normals(assets, every)
-    swell = torch.from_numpy(np.clip(depth / 0.1, 0, 1) * 0.05).float()
-    every[: len(depth)] += normals[: len(depth)] * swell[:, None]
+    """Apply expression, beard, costume, hair, glasses and rotation to a neutral head."""
+    body = _expressed(assets, head, attributes)
+    eyes = _eye_points(assets, body)
+    points = np.concatenate([eyes, body[assets.landmark_vertices[2:]].numpy()])
+    extra = _layers(assets, attributes)
+    count = len(body)
+    swell = (extra[:count, 1] / 0.1).clamp(0, 1) * COSTUME_SWELL
+    swell += (extra[:count, 2] / 0.1).clamp(0, 1) * SWELL[attributes.facial_hair]
+    body += assets.rest_normals * swell[:, None]
+    sheet, follows = _sheet(head, attributes)
+    glasses = _glasses(assets, head, eyes, attributes)
+    every = torch.cat([body, sheet, glasses])
+    follows = torch.cat([assets.head_weight, follows, torch.ones(len(glasses))])
     turned = camera.rotation(attributes.yaw, attributes.pitch, attributes.roll)
     every = _turn(every, follows, turned)
-    points = np.concatenate([eyes, vertices[assets.landmark_vertices[2:]].numpy()])
     landmarks = (points - camera.PIVOT) @ turned.T + camera.PIVOT
-    bald = style is None or style.painted
-    return Posed(every, _normals(assets, every), extra, bald, landmarks, turned)
+    return Posed(every, _normals(assets, every), extra, landmarks, turned)
+
+
+def _layers(assets: Assets, attributes: Attributes) -> torch.Tensor:
+    """Inside the hairline, the costume, the beard: float32 (N, 3), positive within."""
+    rest = assets.rest.numpy()
+    layers = np.zeros((len(assets.surface), 3), np.float32)
+    layers[:, 2] = -1
+    style = HAIR_STYLES[attributes.hair_style]
+    body = layers[: len(rest)]
+    body[:, 0] = -1
+    if style is not None:
+        body[:, 0] = np.clip((assets.elevation - hairline(style, assets.azimuth)) / 0.15, -1, 1)
+    body[:, 1] = costume_depth(rest, attributes.costume_style)
+    lips = assets.surface[: len(rest), 3].numpy()
+    body[:, 2] = beard_depth(rest, lips, attributes.facial_hair)
+    return torch.from_numpy(layers)
+
+
+def drawn_sheet(attributes: Attributes) -> HairStyle | None:
+    """The style that the sheet takes: headwear, else hair, else nothing."""
+    style = HEADWEAR[attributes.headwear] or HAIR_STYLES[attributes.hair_style]
+    return None if style is None or style.painted else style
+
+
+def _sheet(head: Head, attributes: Attributes) -> tuple[torch.Tensor, torch.Tensor]:
+    style = drawn_sheet(attributes)
+    if style is None:
+        return torch.zeros(SHEET_VERTICES, 3), torch.ones(SHEET_VERTICES)
+    vertices, follows = lay(style, attributes.hair_volume, head.skull)
+    return torch.from_numpy(vertices), torch.from_numpy(follows)
+
+
+def _glasses(assets: Assets, head: Head, eyes: np.ndarray, attributes: Attributes) -> torch.Tensor:
+    if attributes.glasses == "none":
+        return torch.zeros(VERTICES, 3)
+    bridge = float(head.neutral[assets.bridge_vertex, 2])
+    side = float(head.skull[ROWS // 2 + 2, COLUMNS // 4])
+    return torch.from_numpy(fit_glasses(attributes.glasses, eyes, bridge, side))
 
 
 def _expressed(assets: Assets, head: Head, attributes: Attributes) -> torch.Tensor:
@@ -141,12 +169,14 @@ def _turn(vertices: torch.Tensor, follows: torch.Tensor, turned: np.ndarray) -> 
 
 
 def _normals(assets: Assets, vertices: torch.Tensor) -> torch.Tensor:
-    """Unit vertex normals, weighted by triangle area, summed in a fixed order."""
-    a, b, c = (vertices.index_select(0, assets.triangles[:, k]) for k in range(3))
-    face = torch.linalg.cross(b - a, c - a)
-    face = torch.cat([face, torch.zeros(1, 3)])
-    total = torch.zeros_like(vertices)
-    for k in range(assets.corners.shape[1]):
-        total += face.index_select(0, assets.corners[:, k])
-    length = (total * total).sum(dim=1, keepdim=True).sqrt()
-    return total / length.clamp_min(1e-12)
+    """Unit vertex normals float32 (N, 3), weighted by triangle area."""
+    corners = [assets.triangles[:, k].contiguous() for k in range(3)]
+    a, b, c = (vertices.index_select(0, corner).t().contiguous() for corner in corners)
+    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
+    face = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    # bincount adds in the order of its input: the same sums whatever the number of threads.
+    every = torch.cat(corners).numpy()
+    sums = [np.bincount(every, np.tile(part.numpy(), 3), minlength=len(vertices)) for part in face]
+    total = torch.from_numpy(np.stack(sums)).float()
+    length = (total[0] * total[0] + total[1] * total[1] + total[2] * total[2]).sqrt()
+    return (total / length.clamp_min(1e-12)).t().contiguous()

@@ -42,7 +42,7 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 """Expression name -> ARKit weights in [0, 1]."""
 
-GAZES = (
+GAZES: tuple[dict[str, float], ...] = (
     {},
     {"eyeLookInLeft": 0.7, "eyeLookOutRight": 0.7},
     {"eyeLookOutLeft": 0.7, "eyeLookInRight": 0.7},

@@ -60,7 +60,8 @@ def lay(style: HairStyle, volume: float, radius: np.ndarray) -> tuple[np.ndarray
     hang = np.maximum(travelled - skull_length, 0)
     ground = _radius_at(radius, elevation)
     height = style.thickness * (0.7 + 0.6 * volume) * _relief(style, azimuth, elevation, clump)
-    left = np.where(has_tip, 1.0, np.clip((1 - place) * 7, 0, 1) ** 0.5)
+    tuck = np.clip((1 - place) * 9, 0, 1) ** 0.5
+    left = np.where(has_tip | (not style.closed), 1.0, tuck)
     height = height * left + _crest(style, azimuth, elevation, ground, volume)
     height = height + 0.03 * left - 0.06 * (1 - left)
     height = height + hang * style.flare

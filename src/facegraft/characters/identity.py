@@ -22,6 +22,9 @@ PAINT_REGION = {
 }
 """Painted identity parameters, each in [-1, 1], and the region that owns them."""
 
+CENTRE = {"eyes/eye_scale": 0.35, "eyes/eye_height2": 0.35, "eyes/eye_height1": 0.2}
+"""Axes whose mean is not 0: characters have larger eyes than the mean person."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -82,6 +85,8 @@ def sample_identity(assets: Assets, rng: np.random.Generator) -> Identity:
     axes = np.where(one_sided, np.abs(axes) * seldom, axes)
     ears = np.array([name.startswith("ears/ear_shape") for name in names])
     axes = np.where(ears, np.abs(axes) * seldom, axes)
+    for k, name in enumerate(names):
+        axes[k] += CENTRE.get(name, 0.0)
     axes = _with_macros(names, axes, rng)
     paint = {name: float(np.clip(rng.normal(0, 0.5), -1, 1)) for name in PAINT_REGION}
     paint["iris_hue"] = float(rng.uniform(-1, 1))

@@ -1,8 +1,9 @@
-"""A deterministic triangle rasteriser in tensor operations.
+"""A deterministic triangle rasteriser.
 
 Each triangle is cut into scan lines (spans), each span into pixels; the nearest triangle of a
 pixel wins by an integer minimum over (depth, triangle), which does not depend on any order of
-evaluation. The work is one multiply-add and one minimum per covered pixel and triangle.
+evaluation. The work is a few operations per span, and one multiply-add and one minimum per
+covered pixel and triangle: no pixel outside a triangle is ever tested.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 TRIANGLE_BITS = 20
+DEPTH_STEPS = 2.0**30
 EMPTY = 2**62
 
 
@@ -33,13 +35,27 @@ class Fragments:
     depth: torch.Tensor
 
 
+@dataclass(frozen=True)
+class _Setup:
+    """Triangles that face the camera, column by column; every array has T entries.
+
+    Edge k runs between the two corners other than k; its function is
+    slope_x[k] x + slope_y[k] y + offset[k], zero on the edge and `area` at corner k. Edges
+    shared by neighbours give exactly opposite functions, so neighbours leave no gap.
+    """
+
+    triangle: np.ndarray
+    x: list[np.ndarray]
+    y: list[np.ndarray]
+    near: list[np.ndarray]
+    slope_x: list[np.ndarray]
+    slope_y: list[np.ndarray]
+    offset: list[np.ndarray]
+    area: np.ndarray
+
+
 def rasterise(
-    screen: np.ndarray,
-    depth: np.ndarray,
-    triangles: np.ndarray,
-    two_sided: np.ndarray,
-    size: int,
-    cut: np.ndarray | None = None,
+    screen: np.ndarray, depth: np.ndarray, triangles: np.ndarray, two_sided: np.ndarray, size: int
 ) -> Fragments:
     """Find what each pixel sees.
 
@@ -50,137 +66,134 @@ def rasterise(
             with y up.
         two_sided: bool (T,), triangles that also show their back.
         size: width and height in pixels.
-        cut: float (V,) or None; a pixel whose interpolated value is negative is transparent.
     """
-    corner = screen[triangles].astype(np.float64) - 0.5
-    inverse = 1.0 / depth.astype(np.float64)
-    chosen = _facing(corner, two_sided, size)
-    corner = corner[chosen]
-    edge = _edges(corner)
-    plane = _plane(edge, inverse[triangles[chosen]])
-    clip = None if cut is None else _plane(edge, cut[triangles[chosen]].astype(np.float64))
-    row_of, y, first, length = _spans(corner, edge, size)
-    key = _nearest(row_of, y, first, length, plane, clip, inverse, size)
+    setup = _set_up(screen, depth, triangles, two_sided, size)
+    key = _nearest(setup, size)
     pixel = np.flatnonzero(key != EMPTY)
     local = key[pixel] & (2**TRIANGLE_BITS - 1)
-    weights, nearness = _weights(pixel, local, corner, edge, inverse[triangles[chosen]], size)
+    weights, near = _weights(setup, pixel, local, size)
     return Fragments(
         torch.from_numpy(pixel),
-        torch.from_numpy(chosen[local]),
+        torch.from_numpy(setup.triangle[local]),
         torch.from_numpy(weights),
-        torch.from_numpy((1.0 / nearness).astype(np.float32)),
+        torch.from_numpy(1.0 / near),
     )
 
 
-def _facing(corner: np.ndarray, two_sided: np.ndarray, size: int) -> np.ndarray:
-    """Triangles that face the camera (or show both sides) and touch the frame."""
-    a, b, c = corner[:, 0], corner[:, 1], corner[:, 2]
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    low, high = corner.min(axis=1), corner.max(axis=1)
-    # y points down on the screen, so a front has negative area.
-    seen = (area < 0) | (two_sided & (area > 0))
-    inside = (high >= 0).all(axis=1) & (low <= size - 1).all(axis=1)
-    holds_centre = (np.ceil(low) <= np.floor(high)).all(axis=1)
-    return np.flatnonzero(seen & inside & holds_centre)
+def _set_up(
+    screen: np.ndarray, depth: np.ndarray, triangles: np.ndarray, two_sided: np.ndarray, size: int
+) -> _Setup:
+    column, row = screen[:, 0].astype(np.float64) - 0.5, screen[:, 1].astype(np.float64) - 0.5
+    corners = [np.ascontiguousarray(triangles[:, k]) for k in range(3)]
+    x, y = [column[c] for c in corners], [row[c] for c in corners]
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
+    seen = (area < 0) | (two_sided & (area > 0))  # y points down: fronts have negative area
+    for values in (x, y):
+        low = np.minimum(np.minimum(values[0], values[1]), values[2])
+        high = np.maximum(np.maximum(values[0], values[1]), values[2])
+        seen &= (high >= 0) & (low <= size - 1) & (np.ceil(low) <= high)
+    chosen = np.flatnonzero(seen)
+    inverse = 1.0 / depth.astype(np.float64)
+    x, y = [values[chosen] for values in x], [values[chosen] for values in y]
+    pairs = ((1, 2), (2, 0), (0, 1))
+    return _Setup(
+        triangle=chosen,
+        x=x,
+        y=y,
+        near=[inverse[c[chosen]] for c in corners],
+        slope_x=[y[a] - y[b] for a, b in pairs],
+        slope_y=[x[b] - x[a] for a, b in pairs],
+        offset=[x[a] * y[b] - x[b] * y[a] for a, b in pairs],
+        area=area[chosen],
+    )
 
 
-def _edges(corner: np.ndarray) -> np.ndarray:
-    """Edge functions (T, 3, 3): row k holds (A, B, C) with A x + B y + C = 1 at corner k.
-
-    Shared edges give exactly opposite functions up to their scale, so neighbours leave no gap.
-    """
-    tail, head = corner[:, [1, 2, 0]], corner[:, [2, 0, 1]]
-    slope_x = tail[..., 1] - head[..., 1]
-    slope_y = head[..., 0] - tail[..., 0]
-    offset = tail[..., 0] * head[..., 1] - head[..., 0] * tail[..., 1]
-    return np.stack([slope_x, slope_y, offset], axis=-1)
-
-
-def _plane(edge: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Coefficients (T, 3) of the linear function that takes `values` (T, 3) at the corners."""
-    area = edge[:, :, 2].sum(axis=1)
-    return (edge * values[:, :, None]).sum(axis=1) / area[:, None]
-
-
-def _spans(
-    corner: np.ndarray, edge: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scan lines of the triangles: (triangle, row, first column, number of columns)."""
-    top = np.maximum(np.ceil(corner[..., 1].min(axis=1)), 0).astype(np.int64)
-    bottom = np.minimum(np.floor(corner[..., 1].max(axis=1)), size - 1).astype(np.int64)
-    rows = np.maximum(bottom - top + 1, 0)
-    triangle = np.repeat(np.arange(len(rows)), rows)
-    y = np.arange(len(triangle)) - np.repeat(np.cumsum(rows) - rows - top, rows)
-    left = np.zeros(len(triangle))
-    right = np.full(len(triangle), float(size - 1))
-    sign = np.sign(edge[:, :, 2].sum(axis=1))
-    for k in range(3):
-        slope = edge[triangle, k, 0]
-        rest = edge[triangle, k, 1] * y + edge[triangle, k, 2]
-        side = slope * sign[triangle]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = -rest / slope
-        left = np.where(side > 0, np.maximum(left, np.ceil(crossing)), left)
-        right = np.where(side < 0, np.minimum(right, np.floor(crossing)), right)
-        right = np.where((side == 0) & (rest * sign[triangle] < 0), -1.0, right)
-    keep = np.flatnonzero(right >= left)
-    first = left[keep].astype(np.int64)
-    return triangle[keep], y[keep], first, right[keep].astype(np.int64) - first + 1
-
-
-def _nearest(
-    triangle: np.ndarray,
-    y: np.ndarray,
-    first: np.ndarray,
-    length: np.ndarray,
-    plane: np.ndarray,
-    clip: np.ndarray | None,
-    inverse: np.ndarray,
-    size: int,
-) -> np.ndarray:
+def _nearest(setup: _Setup, size: int) -> np.ndarray:
     """Per pixel the smallest (depth << bits | triangle), int64 (size * size,)."""
-    low, high = float(inverse.min()), float(inverse.max())
-    steps = 2.0**30 / max(high - low, 1e-9)
-    start = plane[triangle, 0] * first + plane[triangle, 1] * y + plane[triangle, 2]
-    far = np.clip((high - start) * steps, 0, 2.0**40).astype(np.int64)
-    step = np.rint(-plane[triangle, 0] * steps).astype(np.int64)
-    column = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
-    distance = np.maximum(np.repeat(far, length) + column * np.repeat(step, length), 0)
-    key = (distance << TRIANGLE_BITS) | np.repeat(triangle, length)
-    pixel = np.repeat(y * size + first, length) + column
-    if clip is not None:
-        value = clip[triangle, 0] * first + clip[triangle, 1] * y + clip[triangle, 2]
-        shown = np.repeat(value, length) + column * np.repeat(clip[triangle, 0], length) >= 0
-        key, pixel = key[shown], pixel[shown]
+    triangle, y, first, length = _spans(setup, size)
+    nearest = max((float(values.max()) for values in setup.near if len(values)), default=1.0)
+    farthest = min((float(values.min()) for values in setup.near if len(values)), default=0.0)
+    steps = DEPTH_STEPS / max(nearest - farthest, 1e-9)
+    # 1 / depth is linear on the screen: value = base + along x + down y.
+    along, down, base = (
+        sum(part[k] * setup.near[k] for k in range(3)) / setup.area * steps
+        for part in (setup.slope_x, setup.slope_y, setup.offset)
+    )
+    start = nearest * steps - (along[triangle] * first + down[triangle] * y + base[triangle])
+    start_key = np.clip(start, 0, 2 * DEPTH_STEPS).astype(np.int64)
+    step = np.rint(-along[triangle]).astype(np.int64)
+    # One running sum gives every pixel's place in its span.
+    skipped = np.cumsum(length) - length
+    place = np.arange(int(length.sum())) - np.repeat(skipped, length)
+    far = np.maximum(np.repeat(start_key, length) + place * np.repeat(step, length), 0)
+    key = (far << TRIANGLE_BITS) | np.repeat(triangle, length)
+    pixel = np.repeat(y * size + first, length) + place
     buffer = torch.full((size * size,), EMPTY, dtype=torch.int64)
     buffer.scatter_reduce_(0, torch.from_numpy(pixel), torch.from_numpy(key), "amin")
     return buffer.numpy()
 
 
+def _spans(setup: _Setup, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scan lines of the triangles: (triangle, row, first column, number of columns)."""
+    low = np.minimum(np.minimum(setup.y[0], setup.y[1]), setup.y[2])
+    high = np.maximum(np.maximum(setup.y[0], setup.y[1]), setup.y[2])
+    top = np.maximum(np.ceil(low), 0).astype(np.int64)
+    bottom = np.minimum(np.floor(high), size - 1).astype(np.int64)
+    borders = _borders(setup)
+    rows = np.maximum(bottom - top + 1, 0)
+    triangle = np.repeat(np.arange(len(rows)), rows)
+    y = np.arange(len(triangle)) - np.repeat(np.cumsum(rows) - rows - top, rows)
+    crossing = [slant[triangle] * y + origin[triangle] for slant, origin in borders]
+    left = np.maximum(np.ceil(np.maximum(crossing[0], crossing[1])), 0)
+    right = np.minimum(np.floor(np.minimum(crossing[2], crossing[3])), size - 1)
+    keep = np.flatnonzero(right >= left)
+    first = left[keep].astype(np.int64)
+    return triangle[keep], y[keep], first, right[keep].astype(np.int64) - first + 1
+
+
+def _borders(setup: _Setup) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Two left and two right borders per triangle, as x = slant * y + origin at scan line y.
+
+    A triangle has one or two edges on each side; the missing one is put at infinity, and so
+    are horizontal edges, which bound nothing that the range of scan lines does not.
+    """
+    slants, origins, sides = [], [], []
+    for k in range(3):
+        slope = setup.slope_x[k]
+        divisor = np.where(slope == 0, 1.0, -slope)
+        slants.append(setup.slope_y[k] / divisor)
+        origins.append(setup.offset[k] / divisor)
+        sides.append(np.sign(slope * setup.area))
+    borders = []
+    for side, nowhere in ((1.0, -np.inf), (-1.0, np.inf)):
+        here = [found == side for found in sides]
+        # Edge 0 or else edge 1 goes to the first place, edge 2 or else edge 1 to the second.
+        for first, second in ((0, 1), (2, 1)):
+            slant = np.where(here[first], slants[first], slants[second])
+            origin = np.where(here[first], origins[first], origins[second])
+            given = here[first] | here[second]
+            borders.append((np.where(given, slant, 0.0), np.where(given, origin, nowhere)))
+    return borders
+
+
 def _weights(
-    pixel: np.ndarray,
-    triangle: np.ndarray,
-    corner: np.ndarray,
-    edge: np.ndarray,
-    inverse: np.ndarray,
-    size: int,
+    setup: _Setup, pixel: np.ndarray, triangle: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Perspective-correct weights float32 (3, N) and 1 / depth (N,)."""
-    area = edge[:, :, 2].sum(axis=1)
+    """Perspective-correct weights float32 (3, N), and 1 / depth float32 (N,)."""
     # Relative to the first corner, where the edge functions are (area, 0, 0): no cancellation.
-    scaled = edge[:, :, :2] / area[:, None, None] * inverse[:, :, None]
-    table = np.concatenate([scaled.reshape(-1, 6), corner[:, 0], inverse[:, :1]], axis=1)
-    rows = torch.from_numpy(table.astype(np.float32))
-    found = rows.index_select(0, torch.from_numpy(triangle)).t().contiguous().numpy()
-    dx = (pixel % size).astype(np.float32) - found[6]
-    dy = (pixel // size).astype(np.float32) - found[7]
-    raw = np.stack(
-        [
-            found[0] * dx + found[1] * dy + found[8],
-            found[2] * dx + found[3] * dy,
-            found[4] * dx + found[5] * dy,
-        ]
-    )
-    raw = np.maximum(raw, 0)
+    columns = [part[k] / setup.area * setup.near[k]
+               for k in range(3) for part in (setup.slope_x, setup.slope_y)]  # fmt: skip
+    columns += [setup.x[0], setup.y[0], setup.near[0]]
+    table = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+    found = table.index_select(0, torch.from_numpy(triangle)).t().contiguous().numpy()
+    row = pixel // size
+    dx = (pixel - row * size).astype(np.float32) - found[6]
+    dy = row.astype(np.float32) - found[7]
+    raw = np.empty((3, len(pixel)), np.float32)
+    for k in range(3):
+        raw[k] = found[2 * k] * dx + found[2 * k + 1] * dy
+    raw[0] += found[8]
+    np.maximum(raw, 0, out=raw)
     total = raw[0] + raw[1] + raw[2]
-    return raw / total, total
+    raw /= total
+    return raw, total

@@ -11,18 +11,19 @@ from facegraft.characters import camera, materials
 from facegraft.characters.assets import Assets
 from facegraft.characters.attributes import Attributes
 from facegraft.characters.background import paint_background
-from facegraft.characters.colour import encoded
-from facegraft.characters.deform import Head, Posed, neutral_head, pose
+from facegraft.characters.deform import Head, Posed, drawn_sheet, neutral_head, pose
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.identity import Identity
+from facegraft.characters.labels import label_pixels
 from facegraft.characters.lighting import light
 from facegraft.characters.raster import Fragments, rasterise
 from facegraft.characters.sculpt import MATERIALS
+from facegraft.characters.surface import Surface
+from facegraft.characters.tones import encoded
 from facegraft.dataset import FACE_REGIONS
 
 SIZES = (16, 1024)
 SUPERSAMPLES = (1, 4)
-HAIR = MATERIALS.index("hair")
 
 
 @dataclass(frozen=True)
@@ -97,55 +98,95 @@ def render_head(
     posed = pose(assets, head, attributes)
     view = camera.frame(framing, size * supersample, posed.turned)
     screen, distance = view.project(posed.vertices.numpy())
-    seen = _rasterise(assets, posed, screen, distance, view.size)
-    picture, label = shade(assets, identity, attributes, posed, seen, view.size, seed)
+    seen = _rasterise(assets, attributes, screen, distance, view.size)
+    pixels = _collect(assets, posed, seen)
+    picture = shade(identity, attributes, pixels, view.size, seed)
     image = encoded(_averaged(picture, size, supersample)).permute(1, 2, 0).numpy()
     depth = torch.full((view.size * view.size,), torch.inf)
     depth[seen.pixel] = seen.depth
     landmarks = camera.frame(framing, size, posed.turned).project(posed.landmarks)[0]
     return Rendering(
         np.ascontiguousarray(image),
-        _sampled(label, size, supersample),
+        _labels(pixels, identity, attributes, size, supersample),
         landmarks.astype(np.float32),
         _sampled(depth, size, supersample),
     )
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    """The covered pixels, sorted by material so that each material is one slice."""
+
+    pixel: torch.Tensor
+    material: torch.Tensor
+    surface: Surface
+    slices: dict[str, slice]
+
+
 def shade(
-    assets: Assets,
-    identity: Identity,
-    attributes: Attributes,
-    posed: Posed,
-    seen: Fragments,
-    size: int,
-    seed: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Linear RGB float32 (3, size * size) and labels uint8 (size * size,)."""
-    values = _interpolated(assets, posed, seen)
-    material = assets.material.index_select(0, seen.triangle)
-    normal = values[10:13]
-    normal = normal / (normal * normal).sum(dim=0).clamp_min(1e-12).sqrt()
-    normal = normal * torch.where(normal[2] < 0, -1.0, 1.0)
-    albedo = torch.zeros_like(normal)
-    gloss, shine, soft = torch.zeros(3, normal.shape[1])
-    label = torch.zeros(normal.shape[1], dtype=torch.uint8)
-    for value, name in enumerate(MATERIALS):
-        chosen = torch.nonzero(material == value).flatten()
-        if len(chosen) == 0:
-            continue
-        part = values.index_select(1, chosen)
-        finish = _finish(
-            name, materials.Surface(part[:3], part[3:8], part[8], part[9]), identity, attributes
+    identity: Identity, attributes: Attributes, pixels: _Pixels, size: int, seed: int
+) -> torch.Tensor:
+    """Linear RGB float32 (3, size * size)."""
+    normal = pixels.surface.normal
+    normal = normal * _facing_camera(normal)
+    albedo = torch.empty_like(normal)
+    gloss, shine, soft = torch.empty_like(normal)
+    for name, part in pixels.slices.items():
+        finish = materials.finish(
+            name, Surface(pixels.surface.values[:, part]), identity, attributes
         )
-        albedo[:, chosen] = finish.albedo
-        gloss[chosen], shine[chosen], soft[chosen] = finish.gloss, finish.shine, finish.soft
-        label[chosen] = finish.label
-    lit = light(attributes, albedo, normal, gloss, shine, soft, material == HAIR)
+        albedo[:, part] = finish.albedo
+        gloss[part], shine[part], soft[part] = finish.gloss, finish.shine, finish.soft
+    open_sky = pixels.surface.light
+    hair = pixels.slices.get("hair", slice(0, 0))
+    lit = light(attributes, albedo, normal, gloss, shine, soft, open_sky, hair)
     picture = paint_background(attributes, size, seed)
-    picture[:, seen.pixel] = lit.clamp(0, 1)
+    for channel in range(3):
+        picture[channel].index_copy_(0, pixels.pixel, lit[channel])
+    return picture
+
+
+def _facing_camera(normal: torch.Tensor) -> torch.Tensor:
+    """Factor (N,) that makes normals unit length and turns them towards the camera."""
+    x, y, z = normal
+    inverse = (x * x + y * y + z * z).clamp_min_(1e-12).rsqrt()
+    return torch.where(z < 0, -inverse, inverse)
+
+
+def _collect(assets: Assets, posed: Posed, seen: Fragments) -> _Pixels:
+    """Interpolate what shading needs, sorted by material."""
+    material = assets.material.index_select(0, seen.triangle)
+    order = torch.from_numpy(np.argsort(material.numpy(), kind="stable"))
+    material = material.index_select(0, order)
+    corner = assets.triangles.index_select(0, seen.triangle.index_select(0, order))
+    table = torch.cat([assets.surface, posed.extra, posed.normals], dim=1)
+    weights = seen.weights.index_select(1, order)
+    total = table.index_select(0, corner[:, 0]).mul_(weights[0][:, None])
+    for k in (1, 2):
+        total.addcmul_(table.index_select(0, corner[:, k]), weights[k][:, None])
+    bounds = np.searchsorted(material.numpy(), np.arange(len(MATERIALS) + 1))
+    slices = {
+        name: slice(int(bounds[value]), int(bounds[value + 1]))
+        for value, name in enumerate(MATERIALS)
+        if bounds[value + 1] > bounds[value]
+    }
+    pixel = seen.pixel.index_select(0, order)
+    return _Pixels(pixel, material, Surface(total.t().contiguous()), slices)
+
+
+def _labels(
+    pixels: _Pixels, identity: Identity, attributes: Attributes, size: int, factor: int
+) -> np.ndarray:
+    """Labels uint8 (size, size), read where `_sampled` reads."""
+    wide = size * factor
+    row = torch.div(pixels.pixel, wide, rounding_mode="floor")
+    column = pixels.pixel - row * wide
+    middle = factor // 2
+    chosen = torch.nonzero((row % factor == middle) & (column % factor == middle)).flatten()
+    found = label_pixels(pixels.surface.take(chosen), pixels.material[chosen], identity, attributes)
     labels = torch.zeros(size * size, dtype=torch.uint8)
-    labels[seen.pixel] = label
-    return picture, labels
+    labels[(row[chosen] // factor) * size + column[chosen] // factor] = found
+    return labels.reshape(size, size).numpy()
 
 
 def _check(size: int, supersample: int) -> None:
@@ -156,44 +197,31 @@ def _check(size: int, supersample: int) -> None:
 
 
 def _rasterise(
-    assets: Assets, posed: Posed, screen: np.ndarray, distance: np.ndarray, size: int
+    assets: Assets,
+    attributes: Attributes,
+    screen: np.ndarray,
+    distance: np.ndarray,
+    size: int,
 ) -> Fragments:
     material = assets.material.numpy()
-    wanted = material != HAIR if posed.bald else np.ones(len(material), bool)
-    chosen = np.flatnonzero(wanted)
-    seen = rasterise(
-        screen,
-        distance,
-        assets.triangles.numpy()[chosen],
-        np.isin(material[chosen], (HAIR, MATERIALS.index("lash"))),
-        size,
-    )
+    left_out = [
+        name
+        for name, absent in (
+            ("hair", drawn_sheet(attributes) is None),
+            ("frame", attributes.glasses == "none"),
+            ("lens", attributes.glasses != "shades"),
+        )
+        if absent
+    ]
+    chosen = np.flatnonzero(~_is_one_of(material, left_out))
+    both = _is_one_of(material[chosen], ["hair", "lash", "lens"])
+    seen = rasterise(screen, distance, assets.triangles.numpy()[chosen], both, size)
     triangle = torch.from_numpy(chosen[seen.triangle.numpy()])
     return Fragments(seen.pixel, triangle, seen.weights, seen.depth)
 
 
-def _interpolated(assets: Assets, posed: Posed, seen: Fragments) -> torch.Tensor:
-    """Per pixel (13, N): rest position, masks, scalp, cloth, normal."""
-    table = torch.cat([assets.surface, posed.extra, posed.normals], dim=1)
-    corner = assets.triangles.index_select(0, seen.triangle)
-    total = table.index_select(0, corner[:, 0]) * seen.weights[0][:, None]
-    for k in (1, 2):
-        total += table.index_select(0, corner[:, k]) * seen.weights[k][:, None]
-    return total.t().contiguous()
-
-
-def _finish(
-    name: str, surface: materials.Surface, identity: Identity, attributes: Attributes
-) -> materials.Finish:
-    if name == "skin":
-        return materials.skin(surface, identity, attributes)
-    if name == "eye":
-        return materials.eye(surface, identity)
-    if name == "hair":
-        return materials.hair(surface, attributes)
-    return {"teeth": materials.teeth, "tongue": materials.tongue, "lash": materials.lash}[name](
-        surface
-    )
+def _is_one_of(material: np.ndarray, names: list[str]) -> np.ndarray:
+    return np.isin(material, [MATERIALS.index(name) for name in names])
 
 
 def _averaged(picture: torch.Tensor, size: int, factor: int) -> torch.Tensor:

@@ -20,7 +20,7 @@ BODY_FLOOR = 3.8
 BODY_REACH = 3.4
 """Lowest y and widest x (decimetres) of the body that any framing can show."""
 
-MATERIALS = ("skin", "eye", "teeth", "tongue", "lash", "hair", "accessory")
+MATERIALS = ("skin", "eye", "teeth", "tongue", "lash", "hair", "frame", "lens")
 """What a triangle is made of, by value."""
 
 GROUP_PATTERNS = (
