@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import flow, get_run_logger, task
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from flows.artifacts import publish_swap
 from flows.runs import open_project, progress
 
+Given = Annotated[str, Field(min_length=1)]
 Part = Literal["face_shape", "eyes", "brows", "nose", "mouth"]
 
 
@@ -30,13 +31,12 @@ def swap_task(source: str, target: str, parts: list[str] | None, force: bool) ->
 
 @flow(name="swap", flow_run_name="swap: {source} on {target}")
 def swap(
-    source: str = Field(
+    source: Given = Field(
         description="Whose face: an image key of the dataset, e.g. test-000/i00/a00, or the path"
         " of a picture on this machine.",
-        min_length=1,
         json_schema_extra={"title": "Source: the face to take"},
     ),
-    target: str = Field(
+    target: Given = Field(
         description="Who gets it, and keeps expression, hair, costume, pose and background: an"
         " image key of the dataset, e.g. test-000/i01/a01, or the path of a picture.",
         json_schema_extra={"title": "Target: the character to put it on"},
