@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+
+from facegraft.project import Project
+from tests import tiny_road as tiny
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -17,7 +21,6 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh `mlruns/` to copy: MLflow takes seconds to lay out its database, a copy none."""
     from facegraft.adapters import tracking
-    from facegraft.project import Project
 
     named = os.environ.pop("MLFLOW_TRACKING_URI", None)
     project = Project(tmp_path_factory.mktemp("mlflow-template"))
@@ -25,3 +28,24 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if named is not None:
         os.environ["MLFLOW_TRACKING_URI"] = named
     return project.mlruns
+
+
+@pytest.fixture(scope="session")
+def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A whole project in small, made once by the real stages: data to champion.
+
+    Shared by the session: a test that writes works on a copy (`copy_project`).
+    """
+    named = os.environ.pop("MLFLOW_TRACKING_URI", None)
+    project = tiny.new_project(tmp_path_factory.mktemp("tiny") / "project")
+    tiny.run_road(project)
+    if named is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = named
+    return project
+
+
+@pytest.fixture
+def copy_project(tiny_project: Project, tmp_path: Path) -> Project:
+    """A copy of the tiny project to change at will."""
+    shutil.copytree(tiny_project.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
