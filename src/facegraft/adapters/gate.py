@@ -79,7 +79,8 @@ class GateReport:
         shown = ", ".join(first.keys[:5])
         more = f" and {len(first.keys) - 5} more" if len(first.keys) > 5 else ""
         images = f": {shown}{more}" if shown else f" ({first.observed})"
-        rest = f"; also failed: {', '.join(rule.rule for rule in others)}" if others else ""
+        rest = ", ".join(f"{one.rule} ({len(one.keys)} images)" for one in others)
+        rest = f"; also failed: {rest}" if rest else ""
         return f"rule {first.rule} ({first.meaning}) failed{images}{rest}"
 
 
@@ -235,11 +236,10 @@ def _manifest_rules(params: ValidateParams) -> list[Any]:
 
 def _picture_rules(params: ValidateParams) -> list[Any]:
     import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
 
-    true = {
-        "decodable": ("decodable", "every picture can be read"),
-        "sha256_matches": ("bytes_match_manifest", "every picture has the manifest's sha256"),
-    }
+    # A file that cannot be read breaks one rule, not all of them.
+    readable = {"row_condition": Column("problem") == ""}
     return [
         gxe.ExpectTableRowCountToBeBetween(
             min_value=1, **_rule("pictures_seen", "pictures were looked at")
@@ -248,19 +248,28 @@ def _picture_rules(params: ValidateParams) -> list[Any]:
             gxe.ExpectColumnValuesToNotBeNull(
                 column=column, **_rule(f"{column}_measured", f"{column} was measured")
             )
-            for column in ("decodable", "sha256_matches", "pixel_std", "face_found")
-        ],
-        *[
-            gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[True], **_rule(rule, meaning))
-            for column, (rule, meaning) in true.items()
+            for column in ("problem", "decodable", "sha256_matches", "pixel_std", "face_found")
         ],
         gxe.ExpectColumnValuesToBeInSet(
-            column="channels", value_set=[3], **_rule("rgb", "every picture has three channels")
+            column="decodable", value_set=[True], **_rule("decodable", "every picture can be read")
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="sha256_matches",
+            value_set=[True],
+            **readable,
+            **_rule("bytes_match_manifest", "every picture has the manifest's sha256"),
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="channels",
+            value_set=[3],
+            **readable,
+            **_rule("rgb", "every picture has three channels"),
         ),
         *[
             gxe.ExpectColumnPairValuesToBeEqual(
                 column_A=side,
                 column_B="size",
+                **readable,
                 **_rule(f"exact_{side}", f"every picture has the {side} that the manifest says"),
             )
             for side in ("width", "height")
@@ -268,12 +277,14 @@ def _picture_rules(params: ValidateParams) -> list[Any]:
         gxe.ExpectColumnValuesToBeBetween(
             column="pixel_std",
             min_value=params.min_pixel_std,
+            **readable,
             **_rule("not_blank", f"grey levels deviate by {params.min_pixel_std:g} or more"),
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="face_found",
             value_set=[True],
             mostly=params.min_face_detected,
+            **readable,
             **_rule(
                 "face_present",
                 f"the detector finds a face in {params.min_face_detected:.1%} or more",
@@ -283,6 +294,7 @@ def _picture_rules(params: ValidateParams) -> list[Any]:
             column="face_fraction",
             min_value=params.min_face_fraction,
             mostly=params.min_face_detected,
+            **readable,
             **_rule(
                 "face_large_enough",
                 f"found faces are {params.min_face_fraction:.0%} of the height or more, in "
@@ -339,7 +351,9 @@ def _verdict(result: Any, rows: int) -> RuleResult:
     if raised:
         observed = f"could not be computed: {' '.join(raised[0].split())[:200]}"
     elif unexpected is not None:
-        observed = f"{unexpected} of {found.get('element_count', rows)} break it"
+        total = found.get("element_count", rows)
+        observed = f"{unexpected:,} of {total:,} break it" if unexpected else f"all {total:,} hold"
+        observed = observed if total else "nothing to check"
     else:
         observed = f"observed {found.get('observed_value')}"
     return RuleResult(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
@@ -51,20 +52,30 @@ def render_dataset(folder: Path, params: DataParams, report: Progress) -> None:
     per_grid = params.identities * params.attributes
     done, total = (len(specs) - len(missing)) * per_grid, len(specs) * per_grid
     report(done, total, "rendering")
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), _start_worker) as pool:
-        futures = [pool.submit(_render_grid, folder, params, spec) for spec in missing]
+    for name in _rendered(folder, params, missing):
+        done += per_grid
+        report(done, total, f"rendered {name}")
+    _finish(folder, params, specs)
+
+
+def _rendered(folder: Path, params: DataParams, specs: list[GridSpec]) -> Iterator[str]:
+    """Render and write the grids in processes of one thread; yields names as they are done."""
+    if not specs:
+        return
+    processes = min(usable_cores(), len(specs))
+    with ProcessPoolExecutor(processes, get_context("spawn"), _start_worker) as pool:
+        futures = [pool.submit(_render_grid, folder, params, spec) for spec in specs]
         try:
             for future in as_completed(futures):
-                done += per_grid
-                report(done, total, f"rendered {future.result()}")
+                yield future.result()
         except BrokenProcessPool as error:
             raise DataError(
                 f"{folder}: a render process died, perhaps out of memory; "
                 "run again, finished grids are kept"
             ) from error
         finally:
-            _cancel(futures)
-    _finish(folder, params, specs)
+            for future in futures:
+                future.cancel()
 
 
 def recipe(params: DataParams) -> dict[str, object]:
@@ -163,8 +174,3 @@ def write_preview(folder: Path) -> None:
             captions.append(grid.identity_ids[i])
     columns = [f"attributes {a}" for a in range(len(rows[0]))]
     save_picture(folder / "preview.png", contact_sheet(rows, columns=columns, captions=captions))
-
-
-def _cancel(futures: list[Future[str]]) -> None:
-    for future in futures:
-        future.cancel()

@@ -86,7 +86,8 @@ def measure_shard(shard: Shard, known: Measures) -> list[dict[str, Any]]:
     try:
         images = store.open_shard(shard.path)
     except DataError as error:
-        return [_undecodable(row, str(error)) for row in shard.rows]
+        problem = str(error).split(";")[0].removeprefix(f"{shard.path.parent}/")
+        return [_undecodable(row, problem) for row in shard.rows]
     return [_measure(images, row, known) for row in shard.rows]
 
 
