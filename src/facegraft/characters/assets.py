@@ -24,7 +24,7 @@ from facegraft.characters.occlusion import ambient_occlusion
 from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skull import angles, skull_neighbours
 
-LOADER_VERSION = 4
+LOADER_VERSION = 7
 """Raise it when anything that `_arrays` computes changes; old cache files are then ignored."""
 
 
@@ -49,6 +49,7 @@ class Assets:
         lid_index, lid_partner: int64 (L,), a vertex that a blink moves and the point of the
             lower lid that it meets; lid_share: float32 (L,) in [0, 1].
         landmark_vertices: int64 (5,), with the eyes' entries unused.
+        sunken_vertices: int64, vertices of teeth and tongue.
         bridge_vertex: the nose's bridge between the eyes.
         code_basis: float32 (C', 2 P) and code_groups: see `code_basis.shape_basis`.
     """
@@ -73,6 +74,7 @@ class Assets:
     lid_partner: torch.Tensor
     lid_share: torch.Tensor
     landmark_vertices: torch.Tensor
+    sunken_vertices: torch.Tensor
     bridge_vertex: int
     code_basis: np.ndarray
     code_groups: dict[str, slice]
@@ -185,6 +187,9 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "identity_names": np.array(names),
         "expression_names": np.array(list(shape.expressions)),
         "landmark_vertices": _landmarks(shape, skin),
+        "sunken_vertices": np.unique(
+            shape.triangles[(shape.material == 2) | (shape.material == 3)]
+        ),
         "bridge_vertex": np.array(_bridge(shape, skin)),
         "code_basis": basis,
         "code_names": np.array(list(groups)),
@@ -231,6 +236,7 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         lid_partner=tensor("lid_partner"),
         lid_share=tensor("lid_share"),
         landmark_vertices=tensor("landmark_vertices"),
+        sunken_vertices=tensor("sunken_vertices"),
         bridge_vertex=int(arrays["bridge_vertex"]),
         code_basis=arrays["code_basis"],
         code_groups=dict(zip((str(n) for n in arrays["code_names"]), slices, strict=True)),

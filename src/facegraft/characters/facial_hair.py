@@ -21,7 +21,7 @@ def beard_depth(rest: np.ndarray, lips: np.ndarray, style: str) -> np.ndarray:
     cheek = np.interp(side, [0, 0.22, 0.45, 0.62, 0.8], [6.56, 6.60, 6.78, 6.95, 7.2]) - y
     jaw = y - (6.03 + np.maximum(1.35 - z, 0) * 0.53)
     full = np.minimum(np.minimum(cheek, jaw), z - 0.35)
-    moustache = np.minimum(np.minimum(6.83 - y, y - 6.66), 0.3 - side) + 0.0 * z
+    moustache = np.minimum(np.minimum(6.84 - y - 0.15 * side, y - 6.62), 0.32 - side)
     moustache = np.where(z > 1.2, moustache, -1.0)
     goatee = np.minimum(full, 0.2 - side)
     outline = {

@@ -45,7 +45,7 @@ def fit_glasses(style: str, eyes: np.ndarray, bridge: float, ear_width: float) -
     turn = np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
     power = {"round": 1.0, "square": 0.45, "shades": 0.65}[style]
     wide, high = {"round": (0.2, 0.2), "square": (0.225, 0.15), "shades": (0.24, 0.17)}[style]
-    plane = max(float(eyes[:, 2].max()) + 0.09, bridge + 0.03)
+    plane = max(float(eyes[:, 2].max()) + 0.17, bridge + 0.05)
     cos, sin = np.cos(turn), np.sin(turn)
     shape_x, shape_y = np.sign(cos) * np.abs(cos) ** power, np.sign(sin) * np.abs(sin) ** power
     parts = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from facegraft.characters.assets import Assets
 from facegraft.characters.errors import CharacterError
-from facegraft.characters.identity_spread import AXIS_DEVIATION, ONE_SIDED
+from facegraft.characters.identity_spread import ONE_SIDED, axis_spread
 from facegraft.characters.regions import IDENTITY_REGIONS, region_of
 
 PAINT_REGION = {
@@ -77,9 +77,9 @@ class Identity:
 
 
 def sample_identity(assets: Assets, rng: np.random.Generator) -> Identity:
-    """Draw a character: axes about normal with deviation 0.4, clipped to [-1, 1]."""
+    """Draw a character: axes about normal, spread as `axis_spread` says, clipped to [-1, 1]."""
     names = assets.identity_names
-    axes = rng.normal(0, AXIS_DEVIATION, len(names))
+    axes = rng.normal(0, 1, len(names)) * axis_spread(names)
     one_sided = np.array([name.endswith(ONE_SIDED) for name in names])
     seldom = rng.random(len(names)) < 0.3
     axes = np.where(one_sided, np.abs(axes) * seldom, axes)
@@ -88,7 +88,7 @@ def sample_identity(assets: Assets, rng: np.random.Generator) -> Identity:
     for k, name in enumerate(names):
         axes[k] += CENTRE.get(name, 0.0)
     axes = _with_macros(names, axes, rng)
-    paint = {name: float(np.clip(rng.normal(0, 0.5), -1, 1)) for name in PAINT_REGION}
+    paint = {name: float(np.clip(rng.normal(0, 0.6), -1, 1)) for name in PAINT_REGION}
     paint["iris_hue"] = float(rng.uniform(-1, 1))
     return Identity(names, np.clip(axes, -1, 1).astype(np.float32), **paint)
 
@@ -98,7 +98,7 @@ def _with_macros(names: tuple[str, ...], axes: np.ndarray, rng: np.random.Genera
     race = rng.dirichlet([0.5, 0.5, 0.5])
     whole = {
         "gender": 2 * rng.beta(0.45, 0.45) - 1,
-        "age": 1.6 * rng.beta(0.8, 1.8) - 0.7,
+        "age": 1.4 * rng.beta(0.8, 1.8) - 0.6,
         "african": 1.6 * race[0] - 0.4,
         "asian": 1.6 * race[1] - 0.4,
     }

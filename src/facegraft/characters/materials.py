@@ -106,7 +106,7 @@ def _beard(albedo: torch.Tensor, surface: Surface, attributes: Attributes) -> to
     if attributes.facial_hair == "none":
         return albedo
     x, y, _ = surface.rest
-    strands = 1 + 0.25 * ((x * 90 + 0.8 * (y * 40).sin()).sin())
+    strands = 1 + 0.12 * ((x * 90 + 0.8 * (y * 40).sin()).sin())
     share = smoothstep(-0.02, 0.06, surface.beard)
     share = share * (0.35 if attributes.facial_hair == "stubble" else 0.95)
     return cover(albedo, linear(attributes.brow)[:, None] * strands, share)
