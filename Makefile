@@ -12,6 +12,8 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
+# torch's waiting threads would spin; where cores are shared that costs more than half the time.
+export OMP_WAIT_POLICY ?= passive
 # Bytecode halves the start of every command (see docs); some machines switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 

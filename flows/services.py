@@ -134,6 +134,8 @@ def base_environment(project: Project) -> dict[str, str]:
         "PREFECT_HOME": home,
         "PREFECT_CLI_PROMPT": "false",
         "PYTHONUNBUFFERED": "1",
+        # Waiting threads that spin slow everything down where cores are shared.
+        "OMP_WAIT_POLICY": "passive",
         # DVC's stages call `python`: the one that runs this.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
