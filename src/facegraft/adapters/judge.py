@@ -46,8 +46,9 @@ class Judge:
 
     Args:
         min_score: faces below this confidence do not count.
-        crop_working_size: longest side at which crops are searched; they are enlarged to it.
-        picture_working_size: longest side at which larger pictures are searched.
+        crop_sides: pixels of the longest side at which a crop is searched, one after the other
+            until a face is found; crops are enlarged to it.
+        picture_sides: likewise for larger pictures, which are only ever reduced.
         threads: OpenCV's threads, for the whole process; None leaves them.
     """
 
@@ -55,8 +56,8 @@ class Judge:
         self,
         *,
         min_score: float = 0.6,
-        crop_working_size: int = 224,
-        picture_working_size: int = 640,
+        crop_sides: Sequence[int] = (224, 128),
+        picture_sides: Sequence[int] = (640, 320, 160),
         threads: int | None = None,
     ) -> None:
         import cv2
@@ -64,27 +65,25 @@ class Judge:
         if threads is not None:
             cv2.setNumThreads(threads)
         self._cv2 = cv2
-        self._crop_working_size = crop_working_size
-        self._picture_working_size = picture_working_size
+        self._crop_sides = tuple(crop_sides)
+        self._picture_sides = tuple(picture_sides)
         self._detector = cv2.FaceDetectorYN.create(
-            str(model_file(DETECTOR)), "", (crop_working_size, crop_working_size), min_score
+            str(model_file(DETECTOR)), "", (64, 64), min_score
         )
         self._recogniser = cv2.FaceRecognizerSF.create(str(model_file(RECOGNISER)), "")
 
     def detect(self, image: np.ndarray) -> Face | None:
-        """The most confident face in uint8 (H, W, 3), RGB, or None."""
-        canvas, scale = self._canvas(image)
-        self._detector.setInputSize((canvas.shape[1], canvas.shape[0]))
-        _, found = self._detector.detect(canvas)
-        if found is None or not len(found):
-            return None
-        best = found[int(found[:, 14].argmax())].astype(np.float64)
-        left, top, width, height = (float(value) for value in best[:4] / scale)
-        return Face(
-            box=(left, top, width, height),
-            landmarks=(best[4:14].reshape(5, 2) / scale).astype(np.float32),
-            score=float(best[14]),
-        )
+        """The most confident face in uint8 (H, W, 3), RGB, or None.
+
+        YuNet misses a face now and then at one scale and finds it at another.
+        """
+        for side in self._sides(image):
+            canvas, scale = self._canvas(image, side)
+            self._detector.setInputSize((canvas.shape[1], canvas.shape[0]))
+            _, found = self._detector.detect(canvas)
+            if found is not None and len(found):
+                return _face(found[int(found[:, 14].argmax())], scale)
+        return None
 
     def embed(self, image: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray | None:
         """Who is shown: float32 (128,), unit length; None if no face is found.
@@ -99,7 +98,7 @@ class Judge:
                 return None
             landmarks = face.landmarks
         # SFace reads 112 pixels: the crop is taken from an enlarged picture, or it is coarse.
-        canvas, scale = self._canvas(image)
+        canvas, scale = self._canvas(image, self._sides(image)[0])
         row = np.zeros((1, 15), np.float32)
         row[0, 4:14] = (np.asarray(landmarks, np.float64) * scale).ravel()
         aligned = self._recogniser.alignCrop(canvas, row)
@@ -123,23 +122,34 @@ class Judge:
                 report(index + 1, len(images), "judged")
         return embeddings
 
-    def _canvas(self, image: np.ndarray) -> tuple[np.ndarray, float]:
-        """The picture as BGR at its working size, and its scale.
+    def _sides(self, image: np.ndarray) -> tuple[int, ...]:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"uint8 (H, W, 3) expected, got {image.dtype} {image.shape}")
+        return self._crop_sides if max(image.shape[:2]) <= CROP_SIDE else self._picture_sides
+
+    def _canvas(self, image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+        """The picture as BGR with its longest side at `side`, and its scale.
 
         No border goes round a crop: on rendered crops of 64 pixels YuNet finds 100 % without,
         and 96 to 99.8 % with one of an eighth or a quarter of the side.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"uint8 (H, W, 3) expected, got {image.dtype} {image.shape}")
         cv2 = self._cv2
         longest = max(image.shape[:2])
-        if longest <= CROP_SIDE:
-            scale = self._crop_working_size / longest
-        else:
-            scale = min(1.0, self._picture_working_size / longest)
+        scale = side / longest if longest <= CROP_SIDE else min(1.0, side / longest)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         bgr = np.ascontiguousarray(image[..., ::-1])
         return cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=method), scale
+
+
+def _face(row: np.ndarray, scale: float) -> Face:
+    """YuNet's row: box, five points, score, in pixels of the scaled picture."""
+    values = row.astype(np.float64)
+    left, top, width, height = (float(value) for value in values[:4] / scale)
+    return Face(
+        box=(left, top, width, height),
+        landmarks=(values[4:14].reshape(5, 2) / scale).astype(np.float32),
+        score=float(values[14]),
+    )
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -26,6 +26,9 @@ from facegraft.stages.progress import Progress
 MEASURES = ("pixel_std", "face_found", "face_score", "face_fraction")
 """What depends on a picture's bytes alone, and is remembered by their sha256."""
 
+PARALLEL_FROM = 256
+"""New pictures from which starting processes pays."""
+
 Measures = Mapping[str, Mapping[str, Any]]
 """sha256 of a picture's bytes -> its `MEASURES`."""
 
@@ -53,7 +56,7 @@ def image_statistics(
     shards = list(_shards(data_dir, manifest))
     missing = {str(digest) for digest in manifest["sha256"]} - known.keys()
     rows: list[dict[str, Any]] = []
-    for part in _measured(shards, known, parallel=len(missing) > 256):
+    for part in _measured(shards, known, parallel=len(missing) > PARALLEL_FROM):
         rows += part
         report(len(rows), len(manifest), "pictures measured")
     frame = pd.DataFrame(rows, columns=[*STATISTICS, "content_sha256"])
@@ -147,9 +150,9 @@ def _undecodable(row: Mapping[str, Any], problem: str) -> dict[str, Any]:
 def _judge() -> Judge:
     """The detector of this process, on one thread: the processes share the cores already.
 
-    At 128 pixels it finds the same faces as at 224 in less than half the time.
+    At 128 pixels it takes less than half the time that it takes at 224.
     """
-    return Judge(crop_working_size=128, threads=1)
+    return Judge(crop_sides=(128, 224), threads=1)
 
 
 def _shards(data_dir: Path, manifest: pd.DataFrame) -> Iterator[Shard]:

@@ -1,0 +1,163 @@
+"""The validate stage on real renderings: green as drawn, red for each thing that was broken."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from facegraft.adapters import store
+from facegraft.config import Params
+from facegraft.project import Project
+from facegraft.stages import statistics as statistics_module
+from facegraft.stages.progress import silent
+from facegraft.stages.statistics import image_statistics
+from facegraft.stages.validate import ValidationFailed, parameter_bounds, validate
+
+
+def overwrite(project: Project, shard: str, row: int, column: int, cell: np.ndarray) -> None:
+    path = project.data / "grids" / f"{shard}.images.npy"
+    images = np.load(path)
+    images[row, column] = cell
+    np.save(path, images)
+
+
+def edit(project: Project, key: str, **values: object) -> None:
+    manifest = store.read_manifest(project.data).astype({"consent": object})
+    for column, value in values.items():
+        manifest.loc[manifest["key"] == key, column] = value
+    store.write_manifest(project.data, manifest)
+
+
+def refused(project: Project, params: Params) -> str:
+    with pytest.raises(ValidationFailed) as caught:
+        validate(project, params, silent)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "RED" in (project.validation / "index.html").read_text()
+    return message
+
+
+def test_what_the_renderer_draws_is_green(project: Project, tiny_params: Params) -> None:
+    report = validate(project, tiny_params, silent)
+    assert report.passed
+    page = (project.validation / "index.html").read_text()
+    assert "GREEN" in page
+    assert page.count("data:image/png;base64,") >= 12
+    kept = pd.read_parquet(project.validation / "statistics.parquet")
+    assert list(kept["key"]) == list(store.read_manifest(project.data)["key"])
+    assert kept["face_found"].all()
+    assert kept["face_fraction"].between(0.4, 1).all()
+    assert (project.validation / "results.json").stat().st_size > 1000
+
+
+def test_the_page_needs_no_network(project: Project, tiny_params: Params) -> None:
+    validate(project, tiny_params, silent)
+    page = (project.validation / "index.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_a_corrupted_image_stops_the_road(project: Project, tiny_params: Params) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
+    overwrite(project, "validation-000", 1, 0, noise)
+    message = refused(project, tiny_params)
+    assert "rule bytes_match_manifest" in message
+    assert "validation-000/i01/a00" in message
+    assert "train-000" not in message
+
+
+def test_a_truncated_shard_stops_the_road(project: Project, tiny_params: Params) -> None:
+    path = project.data / "grids" / "test-000.images.npy"
+    path.write_bytes(path.read_bytes()[:5000])
+    message = refused(project, tiny_params)
+    assert "rule decodable" in message
+    assert "test-000/i00/a00" in message
+    assert "test-000.images.npy" in (project.validation / "index.html").read_text()
+
+
+def test_a_duplicate_across_splits_stops_the_road(project: Project, tiny_params: Params) -> None:
+    """A train picture copied into the test split, its sha256 put right."""
+    picture = store.load_image(project.data, "train-000/i00/a00")
+    overwrite(project, "test-000", 1, 1, picture)
+    edit(project, "test-000/i01/a01", sha256=store.sha256(picture))
+    message = refused(project, tiny_params)
+    assert "rule no_duplicate_across_splits" in message
+    assert "train-000/i00/a00, test-000/i01/a01" in message
+
+
+def test_a_missing_consent_stops_the_road(project: Project, tiny_params: Params) -> None:
+    edit(project, "train-000/i01/a00", subject_kind="real_person")
+    message = refused(project, tiny_params)
+    assert "rule consent_present" in message
+    assert "train-000/i01/a00" in message
+    edit(project, "train-000/i01/a00", consent="release 2026-11-03")
+    assert validate(project, tiny_params, silent).passed
+
+
+def test_a_blank_image_stops_the_road(project: Project, tiny_params: Params) -> None:
+    blank = np.full((3, 64, 64), 128, np.uint8)
+    overwrite(project, "train-000", 0, 1, blank)
+    edit(project, "train-000/i00/a01", sha256=store.sha256(blank))
+    message = refused(project, tiny_params)
+    assert "rule not_blank" in message
+    assert "face_present (1 images)" in message
+
+
+def test_parameters_keep_to_the_renderers_bounds(project: Project) -> None:
+    manifest = store.read_manifest(project.data)
+    bounds = parameter_bounds(manifest)
+    assert bounds["attribute.yaw"] == (-45.0, 45.0)
+    for column, (low, high) in bounds.items():
+        assert manifest[column].between(low, high).all(), column
+    assert len(bounds) > 100
+
+
+def test_known_pictures_are_not_looked_at_again(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "faces.parquet"
+    manifest = store.read_manifest(project.data)
+    first = image_statistics(project.data, manifest, memory, silent)
+    looked: list[int] = []
+    look_at = statistics_module._look_at
+
+    def counted(picture: np.ndarray) -> dict[str, object]:
+        looked.append(1)
+        return look_at(picture)
+
+    monkeypatch.setattr(statistics_module, "_look_at", counted)
+    pd.testing.assert_frame_equal(
+        image_statistics(project.data, manifest, memory, silent), first, check_dtype=False
+    )
+    assert not looked
+    overwrite(project, "train-000", 0, 0, np.zeros((3, 64, 64), np.uint8))
+    again = image_statistics(project.data, manifest, memory, silent)
+    assert len(looked) == 1
+    assert list(again.loc[~again["sha256_matches"], "key"]) == ["train-000/i00/a00"]
+    memory.write_bytes(b"no parquet")
+    image_statistics(project.data, manifest, memory, silent)
+    assert len(looked) == 1 + len(manifest)
+
+
+def test_processes_measure_the_same(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = store.read_manifest(project.data)
+    alone = image_statistics(project.data, manifest, tmp_path / "a.parquet", silent)
+    monkeypatch.setattr(statistics_module, "PARALLEL_FROM", 0)
+    calls: list[tuple[int, int]] = []
+    together = image_statistics(
+        project.data,
+        manifest,
+        tmp_path / "b.parquet",
+        lambda done, total, text: calls.append((done, total)),
+    )
+    pd.testing.assert_frame_equal(together, alone)
+    assert calls[-1] == (12, 12)
