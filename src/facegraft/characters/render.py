@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,24 +98,54 @@ def render_head(
     supersample: int = 2,
 ) -> Rendering:
     """`render` with the identity's neutral head already made (see `deform.neutral_head`)."""
+    return timed_render(
+        assets,
+        head,
+        identity,
+        attributes,
+        size,
+        seed=seed,
+        framing=framing,
+        supersample=supersample,
+    )[0]
+
+
+def timed_render(
+    assets: Assets,
+    head: Head,
+    identity: Identity,
+    attributes: Attributes,
+    size: int,
+    *,
+    seed: int = 0,
+    framing: str = "crop",
+    supersample: int = 2,
+) -> tuple[Rendering, dict[str, float]]:
+    """`render_head`, with the seconds spent on "geometry", "visibility" and "shading"."""
     _check(size, supersample)
+    times = [time.perf_counter()]
     posed = pose(assets, head, attributes)
     view = camera.frame(framing, size * supersample, posed.turned)
     screen, distance = view.project(posed.vertices.numpy())
     distance[assets.sunken_vertices.numpy()] += SUNKEN
+    times.append(time.perf_counter())
     seen = _rasterise(assets, attributes, screen, distance, view.size)
+    times.append(time.perf_counter())
     pixels = _collect(assets, posed, seen)
     picture = shade(identity, attributes, pixels, view.size, seed)
     image = encoded(_averaged(picture, size, supersample)).permute(1, 2, 0).numpy()
     depth = torch.full((view.size * view.size,), torch.inf)
     depth[seen.pixel] = seen.depth
     landmarks = camera.frame(framing, size, posed.turned).project(posed.landmarks)[0]
-    return Rendering(
+    drawn = Rendering(
         np.ascontiguousarray(image),
         _labels(pixels, identity, attributes, size, supersample),
         landmarks.astype(np.float32),
         _sampled(depth, size, supersample),
     )
+    times.append(time.perf_counter())
+    names = ("geometry", "visibility", "shading")
+    return drawn, {name: times[k + 1] - times[k] for k, name in enumerate(names)}
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,10 @@ def sculpt(data: Path) -> Sculpture:
 def _visible(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     """Triangles that some framing can show (T, 3), and their material (T,)."""
     material = np.full(len(mesh.triangles), 255, np.uint8)
+    names = np.unique(mesh.groups)
     for value, pattern in enumerate(GROUP_PATTERNS):
-        material[[re.fullmatch(pattern, name) is not None for name in mesh.groups]] = value
+        found = [name for name in names if re.fullmatch(pattern, name)]
+        material[np.isin(mesh.groups, found)] = value
     corners = mesh.vertices[mesh.triangles]
     near = (corners[..., 1].min(axis=1) > BODY_FLOOR) & (
         np.abs(corners[..., 0]).max(axis=1) < BODY_REACH

@@ -48,8 +48,10 @@ def skull_neighbours(rest: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, 
     offset = offset / np.linalg.norm(offset, axis=1, keepdims=True)
     elevation, azimuth = np.meshgrid(ELEVATIONS, AZIMUTHS, indexing="ij")
     wanted = directions(azimuth, elevation).reshape(-1, 3)
-    gap = np.arccos(np.clip(wanted @ offset.T, -1, 1))
-    nearest = np.argsort(gap, axis=1, kind="stable")[:, :NEIGHBOURS]
-    weight = 1 / (np.take_along_axis(gap, nearest, axis=1) + 0.03) ** 2
+    nearness = wanted @ offset.T
+    nearest = np.argpartition(-nearness, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    nearest = np.sort(nearest, axis=1)
+    gap = np.arccos(np.clip(np.take_along_axis(nearness, nearest, axis=1), -1, 1))
+    weight = 1 / (gap + 0.03) ** 2
     weight /= weight.sum(axis=1, keepdims=True)
     return candidates[nearest], weight.astype(np.float32)
