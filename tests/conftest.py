@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from facegraft.project import Project
+from tests import live_servers
 from tests import tiny_road as tiny
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -49,3 +51,14 @@ def copy_project(tiny_project: Project, tmp_path: Path) -> Project:
     """A copy of the tiny project to change at will."""
     shutil.copytree(tiny_project.root, tmp_path / "project", symlinks=True)
     return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def live(
+    tiny_project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[live_servers.Live]:
+    """Both servers and a worker on loopback, over a copy of the tiny project."""
+    root = tmp_path_factory.mktemp("live") / "project"
+    shutil.copytree(tiny_project.root, root, symlinks=True)
+    with live_servers.start(Project(root)) as running:
+        yield running

@@ -1,0 +1,120 @@
+"""The flows on a small real project, with a real Prefect server behind them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+
+from facegraft.adapters import registry
+from facegraft.project import Project
+from facegraft.sidecar import SwapRecord
+from flows.artifacts import publish_retrain
+from flows.deployments import DEPLOYMENTS
+from flows.rollback import rollback
+from flows.swap import swap
+from flows.swap_queue import swap_queue
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
+
+SOURCE, TARGET = "test-000/i00/a00", "test-000/i01/a01"
+
+
+@pytest.fixture
+def project(copy_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(copy_project.root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return copy_project
+
+
+def records(project: Project) -> dict[str, SwapRecord]:
+    folder = project.swaps / "jobs"
+    return {p.stem: SwapRecord.read(p) for p in folder.glob("*.json") if "error" not in p.name}
+
+
+def test_a_swap_shows_its_pictures_and_its_verdict(project: Project, artifacts: Any) -> None:
+    verdict = swap(SOURCE, TARGET, parts=None, force=False)
+    assert verdict in ("PASS", "FAIL")
+    page = artifacts("swap-result")
+    assert page.data.startswith(f"## {verdict}: {SOURCE} on {TARGET}")
+    assert "data:image/png;base64," in page.data
+    assert artifacts("swap-picture").data.startswith("data:image/png;base64,iVBOR")
+
+
+def test_a_swap_of_an_unknown_picture_fails_with_one_line(project: Project) -> None:
+    state = swap("test-000/i99/a00", TARGET, parts=None, force=False, return_state=True)
+    assert state.is_failed()
+    assert "unknown id 'test-000/i99/a00'" in state.message
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"source": ""}, {"parts": ["hat"]}, {"force": "perhaps"}],
+    ids=lambda bad: next(iter(bad)),
+)
+def test_what_the_form_refuses_does_not_run(project: Project, bad: dict[str, Any]) -> None:
+    from prefect.exceptions import ParameterTypeError
+
+    good = {"source": SOURCE, "target": TARGET, "parts": None, "force": False}
+    with pytest.raises(ParameterTypeError):
+        swap(**{**good, **bad})
+    assert not project.swaps.exists()
+
+
+def test_the_queue_does_each_pair_once(project: Project, artifacts: Any) -> None:
+    first = swap_queue("jobs.csv", limit=1)
+    assert len(first) == 1
+    before = records(project)
+    rest = swap_queue("jobs.csv", limit=None)
+    assert len(rest) == 1
+    assert not first.keys() & rest.keys()
+    after = records(project)
+    assert {**after, **before} == after
+    assert swap_queue("jobs.csv", limit=None) == {}
+    table = json.loads(artifacts("swap-queue").data)
+    assert [row["job"] for row in table] == list(rest)
+
+
+def test_a_pair_that_cannot_be_tried_fails_the_run_and_not_the_others(project: Project) -> None:
+    jobs = project.root / "jobs.csv"
+    jobs.write_text(f"source,target\nnobody,{TARGET}\n{SOURCE},{TARGET}\n", encoding="utf-8")
+    state = swap_queue("jobs.csv", limit=None, return_state=True)
+    assert state.is_failed()
+    assert "nobody" in state.message
+    assert [record.source.given for record in records(project).values()] == [SOURCE]
+
+
+def test_rollback_without_a_predecessor_says_so(project: Project) -> None:
+    state = rollback("a test", return_state=True)
+    assert state.is_failed()
+    assert "first champion" in state.message
+    assert registry.get(project, "champion").version == "1"
+
+
+def test_the_road_is_published(project: Project, artifacts: Any) -> None:
+    flow(publish_retrain, validate_parameters=False)(project)
+    gate = json.loads(artifacts("data-gate").data)
+    assert {row["verdict"] for row in gate} == {"passed"}
+    benchmark = json.loads(artifacts("benchmark").data)
+    assert {"metric", "model", "true_swap", "copy_target", "copy_source"} == benchmark[0].keys()
+    assert artifacts("sample-swaps").data.startswith("data:image/png;base64,")
+    assert "Version 1 promoted" in artifacts("promotion").data
+    assert "/#/experiments/" in artifacts("mlflow-run").data
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_every_field_of_a_form_explains_itself(name: str) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+    from prefect.utilities.callables import parameter_schema
+
+    root = Path(__file__).parents[2]
+    path, function = DEPLOYMENTS[name]["entrypoint"].split(":")
+    loaded = load_flow_from_entrypoint(f"{root / path}:{function}")
+    assert loaded.name == name
+    assert loaded.description
+    for field, schema in parameter_schema(loaded).properties.items():
+        assert len(schema.get("description", "")) > 20, field
+        assert schema["title"] != field
