@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from facegraft.adapters import store
+from facegraft.adapters.store import DataError
 from facegraft.config import Params
 from facegraft.project import Project
 from facegraft.stages import statistics as statistics_module
@@ -25,7 +27,7 @@ def overwrite(project: Project, shard: str, row: int, column: int, cell: np.ndar
     np.save(path, images)
 
 
-def edit(project: Project, key: str, **values: object) -> None:
+def edit(project: Project, key: str, /, **values: object) -> None:
     manifest = store.read_manifest(project.data).astype({"consent": object})
     for column, value in values.items():
         manifest.loc[manifest["key"] == key, column] = value
@@ -108,6 +110,30 @@ def test_a_blank_image_stops_the_road(project: Project, tiny_params: Params) -> 
     message = refused(project, tiny_params)
     assert "rule not_blank" in message
     assert "face_present (1 images)" in message
+
+
+def test_a_manifest_full_of_holes_is_red_not_a_crash(project: Project, tiny_params: Params) -> None:
+    edit(project, "train-000/i00/a00", shard=None)
+    edit(project, "train-000/i00/a01", row=7)
+    edit(project, "train-000/i01/a00", sha256=None)
+    edit(project, "train-000/i01/a01", key=None)
+    edit(project, "test-000/i01/a01", key="test-000/i01/a00")
+    message = refused(project, tiny_params)
+    rules = json.loads((project.validation / "report.json").read_text())["rules"]
+    failed = {rule["rule"]: rule["keys"] for rule in rules if not rule["passed"]}
+    assert failed.keys() >= {"key_present", "sha256_present", "key_unique", "decodable"}
+    assert failed["decodable"] == ["train-000/i00/a00", "train-000/i00/a01"]
+    assert all(rule in message for rule in failed)
+
+
+def test_an_older_verdict_does_not_outlive_a_failed_run(
+    project: Project, tiny_params: Params
+) -> None:
+    validate(project, tiny_params, silent)
+    (project.data / "manifest.parquet").unlink()
+    with pytest.raises(DataError, match="not found"):
+        validate(project, tiny_params, silent)
+    assert not any(project.validation.iterdir())
 
 
 def test_parameters_keep_to_the_renderers_bounds(project: Project) -> None:

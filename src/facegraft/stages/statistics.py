@@ -59,10 +59,9 @@ def image_statistics(
     for part in _measured(shards, known, parallel=len(missing) > PARALLEL_FROM):
         rows += part
         report(len(rows), len(manifest), "pictures measured")
-    frame = pd.DataFrame(rows, columns=[*STATISTICS, "content_sha256"])
+    frame = pd.DataFrame(rows, columns=[*STATISTICS, "content_sha256", "place"])
     _remember(memory, frame, known)
-    frame = frame.set_index("key").loc[manifest["key"]].reset_index()
-    return frame[list(STATISTICS)]
+    return frame.sort_values("place", ignore_index=True)[list(STATISTICS)]
 
 
 def _measured(
@@ -97,7 +96,7 @@ def measure_shard(shard: Shard, known: Measures) -> list[dict[str, Any]]:
 def _measure(images: np.ndarray, row: Mapping[str, Any], known: Measures) -> dict[str, Any]:
     try:
         cell = np.array(images[int(row["row"]), int(row["column"])])
-    except IndexError:
+    except (IndexError, ValueError, TypeError):  # beyond the array, or the manifest has no number
         return _undecodable(row, f"no such cell in {images.shape}")
     if cell.ndim != 3:
         return _undecodable(row, f"a cell of shape {cell.shape}")
@@ -113,6 +112,7 @@ def _measure(images: np.ndarray, row: Mapping[str, Any], known: Measures) -> dic
         "size": row["size"],
         "sha256_matches": digest == row["sha256"],
         "content_sha256": digest,
+        "place": row["place"],
         **measures,
     }
 
@@ -139,6 +139,7 @@ def _undecodable(row: Mapping[str, Any], problem: str) -> dict[str, Any]:
         "size": row["size"],
         "sha256_matches": False,
         "content_sha256": None,
+        "place": row["place"],
         "pixel_std": 0.0,
         "face_found": False,
         "face_score": np.nan,
@@ -156,9 +157,11 @@ def _judge() -> Judge:
 
 
 def _shards(data_dir: Path, manifest: pd.DataFrame) -> Iterator[Shard]:
-    columns = ["key", "row", "column", "size", "sha256"]
-    for name, rows in manifest.groupby("shard", sort=True):
-        yield Shard(data_dir / str(name), tuple(rows[columns].to_dict("records")))
+    """The manifest's rows by file; a row without a file is one that cannot be read."""
+    rows = manifest[["key", "row", "column", "size", "sha256"]].reset_index(drop=True)
+    rows["place"] = rows.index
+    for name, group in rows.groupby(manifest["shard"].fillna("").to_numpy(), sort=True):
+        yield Shard(data_dir / str(name), tuple(group.to_dict("records")))
 
 
 def _relevant(shard: Shard, known: Measures) -> Measures:

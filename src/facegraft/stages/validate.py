@@ -16,6 +16,8 @@ from facegraft.stages.gate_page import write_page
 from facegraft.stages.progress import Progress
 from facegraft.stages.statistics import image_statistics
 
+REPORT, STATISTICS, PAGE = "report.json", "statistics.parquet", "index.html"
+
 
 class ValidationFailed(ValueError):
     """The gate is red; the message is one line that names the rule and the images."""
@@ -31,24 +33,31 @@ def validate(project: Project, params: Params, report: Progress) -> GateReport:
         DataError: the manifest cannot be read.
         ValidationFailed: a rule does not hold, or could not be computed.
     """
+    _forget(project)
     manifest = store.read_manifest(project.data)
     memory = project.build / "cache" / "faces.parquet"
     statistics = image_statistics(project.data, manifest, memory, report)
-    with replacing(project.validation / "statistics.parquet") as temporary:
+    with replacing(project.validation / STATISTICS) as temporary:
         statistics.to_parquet(temporary, index=False)
     report(len(manifest), len(manifest), "checking the rules")
     verdict = gate.run_gate(
         manifest, statistics, params.validate_, project.validation, parameter_bounds(manifest)
     )
-    page = project.validation / "index.html"
+    page = project.validation / PAGE
     version = lineage.folder_md5(project.data)
     write_page(page, verdict, manifest, statistics, project.data, version)
-    with replacing(project.validation / "report.json") as temporary:
+    with replacing(project.validation / REPORT) as temporary:
         rules = [dataclasses.asdict(rule) for rule in verdict.rules]
         temporary.write_text(json.dumps({"rules": rules}, indent=1) + "\n", encoding="utf-8")
     if not verdict.passed:
         raise ValidationFailed(f"data gate: {verdict.message()}; see {page}")
     return verdict
+
+
+def _forget(project: Project) -> None:
+    """Remove the last verdict: a run that dies must not leave an older one standing."""
+    for name in (gate.RESULTS, REPORT, STATISTICS, PAGE):
+        (project.validation / name).unlink(missing_ok=True)
 
 
 def parameter_bounds(manifest: pd.DataFrame) -> Bounds:
