@@ -11,6 +11,7 @@ import pytest
 
 from facegraft.config import GridCounts, Params, load_params
 from facegraft.project import Project
+from facegraft.stages import rendering
 from facegraft.stages.data import DataVersion, data
 from facegraft.stages.progress import silent
 
@@ -35,7 +36,10 @@ def rendered(
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     project = Project(root)
-    return project, data(project, tiny_params, silent)
+    with pytest.MonkeyPatch.context() as patch:
+        # One process: starting a second costs more than twelve small pictures.
+        patch.setattr(rendering, "usable_cores", lambda: 1)
+        return project, data(project, tiny_params, silent)
 
 
 @pytest.fixture

@@ -118,12 +118,17 @@ def with_counts(manifest: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
     kept = [c for c in manifest.columns if not c.startswith(("identity.", "attribute."))]
     frame = manifest[kept].drop(columns=["landmarks", "identity_code", "attribute_code"])
     for column in ("sha256", "identity_id", "attribute_id"):
-        frame[f"splits_of_{column}"] = manifest.groupby(column)["split"].transform("nunique")
-    attributes = manifest.groupby("identity_id")["attribute_id"]
-    frame["attributes_of_identity"] = attributes.transform("nunique")
+        frame[f"splits_of_{column}"] = _distinct(manifest, column, "split")
+    frame["attributes_of_identity"] = _distinct(manifest, "identity_id", "attribute_id")
     frame["parameter_excess"] = _parameter_excess(manifest, bounds)
     frame["landmark_excess"] = _landmark_excess(manifest)
     return frame
+
+
+def _distinct(manifest: pd.DataFrame, by: str, of: str) -> pd.Series:
+    """Per row, how many values of column `of` its value of column `by` is seen with."""
+    pairs = manifest[[by, of]].dropna().drop_duplicates()
+    return manifest[by].map(pairs[by].value_counts())
 
 
 def _parameter_excess(manifest: pd.DataFrame, bounds: Bounds) -> np.ndarray:
@@ -131,27 +136,28 @@ def _parameter_excess(manifest: pd.DataFrame, bounds: Bounds) -> np.ndarray:
 
     A row without any parameter (an imported picture) has none to be wrong.
     """
-    columns = [c for c in manifest.columns if c.startswith(("identity.", "attribute."))]
-    if not columns:
-        return np.zeros(len(manifest))
-    values = manifest[columns].to_numpy(np.float64)
-    low, high = np.array([bounds.get(c, (-np.inf, np.inf)) for c in columns], np.float64).T
-    excess = np.maximum(np.maximum(low - values, values - high), 0.0)
-    excess[~np.isfinite(values)] = np.inf
-    excess[np.isnan(values).all(axis=1)] = 0.0
-    return np.asarray(excess.max(axis=1))
+    worst = np.zeros(len(manifest))
+    has_none = np.ones(len(manifest), bool)
+    for column in manifest.columns:
+        if column.startswith(("identity.", "attribute.")):
+            values = manifest[column].to_numpy(np.float64)
+            low, high = bounds.get(column, (-np.inf, np.inf))
+            excess = np.maximum(low - values, values - high)
+            worst = np.maximum(worst, np.where(np.isfinite(values), excess, np.inf))
+            has_none &= np.isnan(values)
+    return np.where(has_none, 0.0, worst)
 
 
 def _landmark_excess(manifest: pd.DataFrame) -> np.ndarray:
     """How far the farthest landmark lies outside the picture, over its side; infinite if NaN."""
-    excess = np.full(len(manifest), np.inf)
-    for index, (points, size) in enumerate(
-        zip(manifest["landmarks"], manifest["size"], strict=True)
-    ):
-        place = np.asarray([] if points is None else points, np.float64) / max(size, 1)
-        if place.shape == (10,) and np.isfinite(place).all():
-            excess[index] = max(0.0, -place.min(), place.max() - 1.0)
-    return excess
+    unknown = np.full(10, np.nan)
+    points = np.array(
+        [p if p is not None and np.shape(p) == (10,) else unknown for p in manifest["landmarks"]],
+        np.float64,
+    ).reshape(-1, 10)
+    place = points / manifest["size"].to_numpy(np.float64).clip(1)[:, None]
+    excess = np.maximum(-place.min(axis=1), place.max(axis=1) - 1.0).clip(0.0)
+    return np.where(np.isfinite(points).all(axis=1), excess, np.inf)
 
 
 def _manifest_rules(params: ValidateParams) -> list[Any]:
@@ -239,7 +245,7 @@ def _picture_rules(params: ValidateParams) -> list[Any]:
     from great_expectations.expectations.row_conditions import Column
 
     # A file that cannot be read breaks one rule, not all of them.
-    readable = {"row_condition": Column("problem") == ""}
+    readable: dict[str, Any] = {"row_condition": Column("problem") == ""}
     return [
         gxe.ExpectTableRowCountToBeBetween(
             min_value=1, **_rule("pictures_seen", "pictures were looked at")
