@@ -143,14 +143,16 @@ def base_environment(project: Project) -> dict[str, str]:
 
 def stop_tree(process: subprocess.Popen[bytes], seconds: float) -> None:
     """End a process and all that descend from it: asked first, killed after `seconds`."""
-    try:
-        parent = psutil.Process(process.pid)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
+    if process.poll() is not None:
         return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent.terminate()
-    _, alive = psutil.wait_procs(family, timeout=seconds)
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(descendants, timeout=seconds)
     for survivor in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             survivor.kill()
