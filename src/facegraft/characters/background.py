@@ -10,18 +10,21 @@ from facegraft.characters.attributes import Attributes
 from facegraft.characters.tones import linear
 
 
-def paint_background(attributes: Attributes, size: int, seed: int) -> torch.Tensor:
-    """Linear RGB float32 (3, size * size)."""
-    axis = (torch.arange(size, dtype=torch.float32) + 0.5) / size - 0.5
-    y, x = axis[:, None].expand(size, size), axis[None, :].expand(size, size)
-    share = _share(attributes, x, y, seed).reshape(1, -1)
+def paint_background(
+    attributes: Attributes, pixel: torch.Tensor, size: int, seed: int
+) -> torch.Tensor:
+    """Linear RGB float32 (3, N) at pixels (int64, row * size + column) of a square picture."""
+    row = torch.div(pixel, size, rounding_mode="floor")
+    y = (row.float() + 0.5) / size - 0.5
+    x = ((pixel - row * size).float() + 0.5) / size - 0.5
+    share = _share(attributes, x, y, seed)
     first = linear(attributes.background)[:, None]
     second = linear(attributes.background2)[:, None]
     return first + (second - first) * share
 
 
 def _share(attributes: Attributes, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-    """How much of the second colour each pixel takes, (size, size) in [0, 1]."""
+    """How much of the second colour each pixel takes, (N,) in [0, 1]."""
     style = attributes.background_style
     angle = math.radians(attributes.background_angle)
     along = x * math.cos(angle) + y * math.sin(angle)

@@ -13,9 +13,10 @@ LOWEST, HIGHEST, FRONT = 7.36, 7.70, 0.75
 """No brow lies outside this band (y) or behind this depth (z), decimetres."""
 
 
-def brow_opacity(identity: Identity, rest: torch.Tensor) -> torch.Tensor:
-    """Opacity (N,) in [0, 1] of the brows at rest positions (3, N)."""
-    x, y, z = rest
+def brow_opacity(
+    identity: Identity, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor
+) -> torch.Tensor:
+    """Opacity (N,) in [0, 1] of the brows at rest positions x, y, z, each (N,)."""
     opacity = torch.zeros_like(y)
     near = torch.nonzero((y > LOWEST) & (y < HIGHEST) & (z > FRONT)).flatten()
     opacity[near] = _drawn(identity, x[near], y[near])

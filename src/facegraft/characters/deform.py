@@ -105,8 +105,9 @@ def _layers(assets: Assets, attributes: Attributes) -> torch.Tensor:
     if style is not None:
         body[:, 0] = np.clip((assets.elevation - hairline(style, assets.azimuth)) / 0.15, -1, 1)
     body[:, 1] = costume_depth(rest, attributes.costume_style)
-    lips = assets.surface[: len(rest), 3].numpy()
-    body[:, 2] = beard_depth(rest, lips, attributes.facial_hair)
+    if attributes.facial_hair != "none":
+        lips = assets.surface[: len(rest), 3].numpy()
+        body[:, 2] = beard_depth(rest, lips, attributes.facial_hair)
     return torch.from_numpy(layers)
 
 

@@ -17,9 +17,8 @@ _LINES = {
 """Ends of each scar on the face, decimetres (x, y)."""
 
 
-def paint_opacity(style: str, rest: torch.Tensor) -> torch.Tensor:
-    """Opacity (N,) of face paint at rest positions (3, N)."""
-    x, y, z = rest
+def paint_opacity(style: str, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Opacity (N,) of face paint at rest positions x, y, z, each (N,)."""
     side = x.abs()
     face = smoothstep(0.55, 0.7, z)
     if style == "bars":
@@ -36,9 +35,8 @@ def paint_opacity(style: str, rest: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(x)
 
 
-def scar_opacity(style: str, rest: torch.Tensor) -> torch.Tensor:
-    """Opacity (N,) of a scar at rest positions (3, N)."""
-    x, y, z = rest
+def scar_opacity(style: str, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Opacity (N,) of a scar at rest positions x, y, z, each (N,)."""
     if style == "none":
         return torch.zeros_like(x)
     (ax, ay), (bx, by) = _LINES[style]

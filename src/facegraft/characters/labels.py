@@ -36,16 +36,19 @@ def label_pixels(
 
 
 def _skin_labels(surface: Surface, identity: Identity, attributes: Attributes) -> torch.Tensor:
-    _, y, z = surface.rest
+    x, y, z, feature, lips, mouth, cloth = surface.columns(
+        "x", "y", "z", "feature", "lips", "mouth", "cloth"
+    )
     label = torch.full(y.shape, LABEL["skin"], dtype=torch.uint8)
     jaw = 6.15 + (1.35 - z).clamp_min(0) * 0.53
     label[(y < jaw) | ((z < 0.2) & (y < 6.9))] = LABEL["neck"]
-    label[surface.feature > 0.5] = LABEL["nose"]
-    label[surface.feature < -0.4] = LABEL["ears"]
-    label[(surface.lips > 0.45) | (surface.mouth > 0.45)] = LABEL["mouth"]
-    label[brow_opacity(identity, surface.rest) > 0.4] = LABEL["brows"]
+    if attributes.facial_hair != "none":
+        label[(surface.column("beard") > 0) & (label == LABEL["neck"])] = LABEL["skin"]
+    label[feature > 0.5] = LABEL["nose"]
+    label[feature < -0.4] = LABEL["ears"]
+    label[(lips > 0.45) | (mouth > 0.45)] = LABEL["mouth"]
+    label[brow_opacity(identity, x, y, z) > 0.4] = LABEL["brows"]
     if attributes.hair_style == "buzz":
-        label[(surface.scalp > 0.25) & (surface.feature > -0.3)] = LABEL["hair"]
-    label[(surface.beard > 0) & (label == LABEL["neck"])] = LABEL["skin"]
-    label[surface.cloth > 0] = LABEL["costume"]
+        label[(surface.column("scalp") > 0.25) & (feature > -0.3)] = LABEL["hair"]
+    label[cloth > 0] = LABEL["costume"]
     return label

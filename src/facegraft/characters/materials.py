@@ -50,15 +50,15 @@ def finish(material: str, surface: Surface, identity: Identity, attributes: Attr
     if material == "eye":
         return _eye(surface, identity)
     if material == "teeth":
-        depth = smoothstep(1.1, 1.45, surface.rest[2])
+        depth = smoothstep(1.1, 1.45, surface.column("z"))
         return Finish(torch.tensor([0.72, 0.67, 0.58])[:, None] * (0.1 + 0.6 * depth), 40, 0.2, 0.1)
     if material == "tongue":
-        depth = smoothstep(0.9, 1.35, surface.rest[2])
+        depth = smoothstep(0.9, 1.35, surface.column("z"))
         return Finish(
             torch.tensor([0.36, 0.09, 0.09])[:, None] * (0.12 + 0.5 * depth), 25, 0.1, 0.2
         )
     if material == "lash":
-        return Finish(torch.full_like(surface.rest, 0.008), 10, 0.0, 0.0)
+        return Finish(torch.full((3, len(surface)), 0.008), 10, 0.0, 0.0)
     if material == "frame":
         return Finish(_plain(surface, attributes.accessory), 60, 0.5, 0.1)
     if material == "lens":
@@ -71,31 +71,36 @@ def finish(material: str, surface: Surface, identity: Identity, attributes: Attr
 
 
 def _plain(surface: Surface, colour: tuple[float, float, float]) -> torch.Tensor:
-    return linear(colour)[:, None].expand(3, surface.lips.shape[0])
+    return linear(colour)[:, None].expand(3, len(surface))
 
 
 def _skin(surface: Surface, identity: Identity, attributes: Attributes) -> Finish:
     """Skin with lips, blush, brows, scalp and the costume that lies upon it."""
+    x, y, z, lips, mouth, blush, cloth = surface.columns(
+        "x", "y", "z", "lips", "mouth", "blush", "cloth"
+    )
     tone = linear(attributes.skin)
     red = torch.tensor([0.0, -0.28, -0.32])
-    albedo = tone[:, None] + (tone * red)[:, None] * surface.blush
-    lips = smoothstep(0.2, 0.7, surface.lips)
+    albedo = tone[:, None] + (tone * red)[:, None] * blush
+    lips = smoothstep(0.2, 0.7, lips)
     albedo = cover(albedo, linear(attributes.lip), attributes.lip_tint * lips)
-    albedo = cover(albedo, torch.tensor(HOLLOW), smoothstep(0.3, 0.6, surface.mouth))
-    albedo = _beard(albedo, surface, attributes)
-    albedo = cover(albedo, linear(attributes.brow), 0.92 * brow_opacity(identity, surface.rest))
+    albedo = cover(albedo, torch.tensor(HOLLOW), smoothstep(0.3, 0.6, mouth))
+    if attributes.facial_hair != "none":
+        albedo = _bearded(albedo, x, y, surface.column("beard"), attributes)
+    albedo = cover(albedo, linear(attributes.brow), 0.92 * brow_opacity(identity, x, y, z))
     shine = 0.10 + 0.16 * lips
     if attributes.face_paint != "none":
-        share = 0.85 * paint_opacity(attributes.face_paint, surface.rest)
+        share = 0.85 * paint_opacity(attributes.face_paint, x, y, z)
         albedo = cover(albedo, linear(attributes.paint), share)
     if attributes.scar != "none":
         pale = 0.5 * tone + torch.tensor([0.22, 0.10, 0.09])
-        albedo = cover(albedo, pale, 0.85 * scar_opacity(attributes.scar, surface.rest))
+        albedo = cover(albedo, pale, 0.85 * scar_opacity(attributes.scar, x, y, z))
     if attributes.hair_style != "bald":
-        scalp = smoothstep(0.05, 0.6, surface.scalp) * (surface.feature > -0.3)
+        scalp, feature = surface.columns("scalp", "feature")
+        scalp = smoothstep(0.05, 0.6, scalp) * (feature > -0.3)
         albedo = cover(albedo, 0.7 * linear(attributes.hair), 0.85 * scalp)
         shine = shine - 0.06 * scalp
-    dressed = torch.nonzero(surface.cloth > 0).flatten()
+    dressed = torch.nonzero(cloth > 0).flatten()
     soft = torch.full_like(shine, 0.3)
     if len(dressed):
         albedo[:, dressed] = _fabric(attributes, surface.take(dressed))
@@ -104,19 +109,22 @@ def _skin(surface: Surface, identity: Identity, attributes: Attributes) -> Finis
     return Finish(albedo, 16.0 + 20 * lips, shine, soft)
 
 
-def _beard(albedo: torch.Tensor, surface: Surface, attributes: Attributes) -> torch.Tensor:
-    if attributes.facial_hair == "none":
-        return albedo
-    x, y, _ = surface.rest
+def _bearded(
+    albedo: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    beard: torch.Tensor,
+    attributes: Attributes,
+) -> torch.Tensor:
     strands = 1 + 0.12 * ((x * 90 + 0.8 * (y * 40).sin()).sin())
-    share = smoothstep(-0.02, 0.06, surface.beard)
+    share = smoothstep(-0.02, 0.06, beard)
     share = share * (0.35 if attributes.facial_hair == "stubble" else 0.95)
     return cover(albedo, linear(attributes.brow)[:, None] * strands, share)
 
 
 def _fabric(attributes: Attributes, surface: Surface) -> torch.Tensor:
     """Colour of the costume, linear (3, N)."""
-    x, y, z = surface.rest
+    x, y, z, cloth = surface.columns("x", "y", "z", "cloth")
     first = linear(attributes.costume)[:, None]
     second = linear(attributes.costume2)[:, None]
     azimuth = torch.atan2(x, z - 0.25)
@@ -125,16 +133,16 @@ def _fabric(attributes: Attributes, surface: Surface) -> torch.Tensor:
     elif attributes.costume_pattern == "checks":
         share = smoothstep(-0.1, 0.1, (y * 18).sin() * (azimuth * 14).sin())
     elif attributes.costume_pattern == "trim":
-        share = (surface.cloth < 0.09).float()
+        share = (cloth < 0.09).float()
     else:
         share = torch.zeros_like(x)
-    hem = 0.7 + 0.3 * smoothstep(0.0, 0.03, surface.cloth)
+    hem = 0.7 + 0.3 * smoothstep(0.0, 0.03, cloth)
     return (first + (second - first) * share) * hem
 
 
 def _eye(surface: Surface, identity: Identity) -> Finish:
     """Eyeball: white, iris with a dark rim, pupil, the upper lid's shadow."""
-    x, y, z = surface.rest
+    x, y, z = surface.columns("x", "y", "z")
     dx = (x.abs() - EYE_CENTRE[0]) / EYE_RADIUS
     dy = (y - EYE_CENTRE[1]) / EYE_RADIUS
     radius = torch.where(z > EYE_CENTRE[2], (dx * dx + dy * dy).sqrt(), 2.0)
@@ -162,7 +170,7 @@ def iris_colour(identity: Identity) -> torch.Tensor:
 
 def _hair(surface: Surface, attributes: Attributes) -> Finish:
     """Hair with strands along the sheet, darker at the roots."""
-    azimuth, place, _ = surface.rest
+    azimuth, place = surface.columns("x", "y")
     bent = azimuth + 0.03 * (place * 11).sin()
     strands = 0.55 * (bent * 61).sin() + 0.45 * (bent * 23 + 2 * place).sin()
     shade = (1 + 0.25 * strands) * (0.7 + 0.3 * smoothstep(0.0, 0.4, place))
@@ -172,7 +180,7 @@ def _hair(surface: Surface, attributes: Attributes) -> Finish:
 
 def _headwear(surface: Surface, attributes: Attributes) -> Finish:
     """A hood of the costume's cloth, or a helmet of metal in its second colour."""
-    azimuth, place, _ = surface.rest
+    azimuth, place = surface.columns("x", "y")
     if attributes.headwear == "helmet":
         rivets = 1 - 0.35 * smoothstep(0.9, 0.93, place)
         return Finish(_plain(surface, attributes.costume2) * rivets, 45, 0.7, 0.05)

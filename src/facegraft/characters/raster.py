@@ -184,8 +184,7 @@ def _weights(
     columns = [part[k] / setup.area * setup.near[k]
                for k in range(3) for part in (setup.slope_x, setup.slope_y)]  # fmt: skip
     columns += [setup.x[0], setup.y[0], setup.near[0]]
-    table = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
-    found = table.index_select(0, torch.from_numpy(triangle)).t().contiguous().numpy()
+    found = [column.astype(np.float32)[triangle] for column in columns]
     row = pixel // size
     dx = (pixel - row * size).astype(np.float32) - found[6]
     dy = row.astype(np.float32) - found[7]

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from facegraft.characters import camera, materials
+from facegraft.characters import camera
 from facegraft.characters.assets import Assets
 from facegraft.characters.attributes import Attributes
-from facegraft.characters.background import paint_background
-from facegraft.characters.deform import Head, Posed, drawn_sheet, neutral_head, pose
+from facegraft.characters.deform import Head, drawn_sheet, neutral_head, pose
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.identity import Identity
-from facegraft.characters.labels import label_pixels
-from facegraft.characters.lighting import light
 from facegraft.characters.raster import Fragments, rasterise
 from facegraft.characters.sculpt import MATERIALS
-from facegraft.characters.surface import Surface
+from facegraft.characters.shading import shade
 from facegraft.characters.tones import encoded
 from facegraft.dataset import FACE_REGIONS
 
@@ -131,97 +128,20 @@ def timed_render(
     times.append(time.perf_counter())
     seen = _rasterise(assets, attributes, screen, distance, view.size)
     times.append(time.perf_counter())
-    pixels = _collect(assets, posed, seen)
-    picture = shade(identity, attributes, pixels, view.size, seed)
+    picture, labels = shade(assets, identity, attributes, posed, seen, size, supersample, seed)
     image = encoded(_averaged(picture, size, supersample)).permute(1, 2, 0).numpy()
     depth = torch.full((view.size * view.size,), torch.inf)
     depth[seen.pixel] = seen.depth
     landmarks = camera.frame(framing, size, posed.turned).project(posed.landmarks)[0]
     drawn = Rendering(
         np.ascontiguousarray(image),
-        _labels(pixels, identity, attributes, size, supersample),
+        labels.reshape(size, size).numpy(),
         landmarks.astype(np.float32),
         _sampled(depth, size, supersample),
     )
     times.append(time.perf_counter())
     names = ("geometry", "visibility", "shading")
     return drawn, {name: times[k + 1] - times[k] for k, name in enumerate(names)}
-
-
-@dataclass(frozen=True)
-class _Pixels:
-    """The covered pixels, sorted by material so that each material is one slice."""
-
-    pixel: torch.Tensor
-    material: torch.Tensor
-    surface: Surface
-    slices: dict[str, slice]
-
-
-def shade(
-    identity: Identity, attributes: Attributes, pixels: _Pixels, size: int, seed: int
-) -> torch.Tensor:
-    """Linear RGB float32 (3, size * size)."""
-    normal = pixels.surface.normal
-    normal = normal * _facing_camera(normal)
-    albedo = torch.empty_like(normal)
-    gloss, shine, soft = torch.empty_like(normal)
-    for name, part in pixels.slices.items():
-        finish = materials.finish(
-            name, Surface(pixels.surface.values[:, part]), identity, attributes
-        )
-        albedo[:, part] = finish.albedo
-        gloss[part], shine[part], soft[part] = finish.gloss, finish.shine, finish.soft
-    open_sky = pixels.surface.light
-    hair = pixels.slices.get("hair", slice(0, 0))
-    lit = light(attributes, albedo, normal, gloss, shine, soft, open_sky, hair)
-    picture = paint_background(attributes, size, seed)
-    for channel in range(3):
-        picture[channel].index_copy_(0, pixels.pixel, lit[channel])
-    return picture
-
-
-def _facing_camera(normal: torch.Tensor) -> torch.Tensor:
-    """Factor (N,) that makes normals unit length and turns them towards the camera."""
-    x, y, z = normal
-    inverse = (x * x + y * y + z * z).clamp_min_(1e-12).rsqrt()
-    return torch.where(z < 0, -inverse, inverse)
-
-
-def _collect(assets: Assets, posed: Posed, seen: Fragments) -> _Pixels:
-    """Interpolate what shading needs, sorted by material."""
-    material = assets.material.index_select(0, seen.triangle)
-    order = torch.from_numpy(np.argsort(material.numpy(), kind="stable"))
-    material = material.index_select(0, order)
-    corner = assets.triangles.index_select(0, seen.triangle.index_select(0, order))
-    table = torch.cat([assets.surface, posed.extra, posed.normals], dim=1)
-    weights = seen.weights.index_select(1, order)
-    total = table.index_select(0, corner[:, 0]).mul_(weights[0][:, None])
-    for k in (1, 2):
-        total.addcmul_(table.index_select(0, corner[:, k]), weights[k][:, None])
-    bounds = np.searchsorted(material.numpy(), np.arange(len(MATERIALS) + 1))
-    slices = {
-        name: slice(int(bounds[value]), int(bounds[value + 1]))
-        for value, name in enumerate(MATERIALS)
-        if bounds[value + 1] > bounds[value]
-    }
-    pixel = seen.pixel.index_select(0, order)
-    return _Pixels(pixel, material, Surface(total.t().contiguous()), slices)
-
-
-def _labels(
-    pixels: _Pixels, identity: Identity, attributes: Attributes, size: int, factor: int
-) -> np.ndarray:
-    """Labels uint8 (size, size), read where `_sampled` reads."""
-    wide = size * factor
-    row = torch.div(pixels.pixel, wide, rounding_mode="floor")
-    column = pixels.pixel - row * wide
-    middle = factor // 2
-    chosen = torch.nonzero((row % factor == middle) & (column % factor == middle)).flatten()
-    found = label_pixels(pixels.surface.take(chosen), pixels.material[chosen], identity, attributes)
-    labels = torch.zeros(size * size, dtype=torch.uint8)
-    labels[(row[chosen] // factor) * size + column[chosen] // factor] = found
-    return labels.reshape(size, size).numpy()
 
 
 def _check(size: int, supersample: int) -> None:

@@ -1,4 +1,4 @@
-"""What the renderer knows about a pixel's surface before it is lit."""
+"""What the vertices say about a pixel's surface, interpolated when asked for."""
 
 from __future__ import annotations
 
@@ -6,67 +6,51 @@ from dataclasses import dataclass
 
 import torch
 
+COLUMNS = ("x", "y", "z", "lips", "mouth", "blush", "light", "feature",
+           "scalp", "cloth", "beard", "normal_x", "normal_y", "normal_z")  # fmt: skip
+"""Columns of the vertex table, in order."""
+
 
 @dataclass(frozen=True)
 class Surface:
-    """N pixels; float32 with channels first.
+    """N pixels of a mesh.
 
     Attributes:
-        values: (14, N); the properties below are its rows.
+        table: float32 (14, V), a value per vertex, rows named by `COLUMNS`.
+        corner: int64 (3, N), the vertices of the triangle that each pixel shows.
+        weight: float32 (3, N), their shares, sum 1.
     """
 
-    values: torch.Tensor
+    table: torch.Tensor
+    corner: torch.Tensor
+    weight: torch.Tensor
 
-    @property
-    def rest(self) -> torch.Tensor:
-        """(3, N), position on the rest mesh in decimetres (hair: azimuth, place, 0)."""
-        return self.values[0:3]
+    def __len__(self) -> int:
+        return self.corner.shape[1]
 
-    @property
-    def lips(self) -> torch.Tensor:
-        """(N,) in [0, 1]."""
-        return self.values[3]
+    def column(self, name: str) -> torch.Tensor:
+        """One value per pixel, float32 (N,); a new tensor each time."""
+        values = self.table[COLUMNS.index(name)]
+        total = values.index_select(0, self.corner[0]).mul_(self.weight[0])
+        total.addcmul_(values.index_select(0, self.corner[1]), self.weight[1])
+        return total.addcmul_(values.index_select(0, self.corner[2]), self.weight[2])
 
-    @property
-    def mouth(self) -> torch.Tensor:
-        """(N,) in [0, 1], inside of the mouth."""
-        return self.values[4]
+    def columns(self, *names: str) -> tuple[torch.Tensor, ...]:
+        """Several values per pixel, each float32 (N,).
 
-    @property
-    def blush(self) -> torch.Tensor:
-        """(N,) in [0, 1], redder skin: cheeks, ears, nose."""
-        return self.values[5]
-
-    @property
-    def light(self) -> torch.Tensor:
-        """(N,) in [0, 1], share of ambient light that reaches the surface."""
-        return self.values[6]
-
-    @property
-    def feature(self) -> torch.Tensor:
-        """(N,), nose in (0, 1], ears in [-1, 0)."""
-        return self.values[7]
-
-    @property
-    def scalp(self) -> torch.Tensor:
-        """(N,), positive inside the hairline."""
-        return self.values[8]
-
-    @property
-    def cloth(self) -> torch.Tensor:
-        """(N,), decimetres below the neckline; positive inside the costume."""
-        return self.values[9]
-
-    @property
-    def beard(self) -> torch.Tensor:
-        """(N,), decimetres inside the beard's outline; positive within."""
-        return self.values[10]
-
-    @property
-    def normal(self) -> torch.Tensor:
-        """(3, N), interpolated, not of unit length."""
-        return self.values[11:14]
+        x, y, z: rest position in decimetres (hair: azimuth, place from crown to tip, 0);
+        lips, mouth (its inside), blush in [0, 1]; light: share of ambient light in [0, 1];
+        feature: nose in (0, 1], ears in [-1, 0); scalp, cloth, beard: positive inside the
+        hairline, the costume, the beard; normal_*: not of unit length.
+        """
+        return tuple(self.column(name) for name in names)
 
     def take(self, index: torch.Tensor) -> Surface:
         """The pixels at `index` (int64)."""
-        return Surface(self.values.index_select(1, index))
+        return Surface(
+            self.table, self.corner.index_select(1, index), self.weight.index_select(1, index)
+        )
+
+    def part(self, span: slice) -> Surface:
+        """A run of pixels, without copying."""
+        return Surface(self.table, self.corner[:, span], self.weight[:, span])
