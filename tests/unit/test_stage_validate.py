@@ -109,7 +109,7 @@ def test_a_blank_image_stops_the_road(project: Project, tiny_params: Params) -> 
     edit(project, "train-000/i00/a01", sha256=store.sha256(blank))
     message = refused(project, tiny_params)
     assert "rule not_blank" in message
-    assert "face_present (1 images)" in message
+    assert "face_present (1 image)" in message
 
 
 def test_a_manifest_full_of_holes_is_red_not_a_crash(project: Project, tiny_params: Params) -> None:

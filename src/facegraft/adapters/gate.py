@@ -79,9 +79,13 @@ class GateReport:
         shown = ", ".join(first.keys[:5])
         more = f" and {len(first.keys) - 5} more" if len(first.keys) > 5 else ""
         images = f": {shown}{more}" if shown else f" ({first.observed})"
-        rest = ", ".join(f"{one.rule} ({len(one.keys)} images)" for one in others)
+        rest = ", ".join(f"{one.rule} ({_images(len(one.keys))})" for one in others)
         rest = f"; also failed: {rest}" if rest else ""
         return f"rule {first.rule} ({first.meaning}) failed{images}{rest}"
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
 
 
 def run_gate(
