@@ -361,7 +361,7 @@ def _verdict(result: Any, rows: int) -> RuleResult:
     if raised:
         observed = f"could not be computed: {' '.join(raised[0].split())[:200]}"
     elif unexpected is not None:
-        total = found.get("element_count", rows)
+        total = found.get("element_count", rows) - found.get("missing_count", 0)
         observed = f"{unexpected:,} of {total:,} break it" if unexpected else f"all {total:,} hold"
         observed = observed if total else "nothing to check"
     else:
