@@ -107,7 +107,8 @@ def publish_queue(done: tuple[SwapResult, ...], failed: Mapping[str, str], text:
         f"**{one.record.job}**\n\n![{one.record.verdict}]({picture(one.comparison)})"
         for one in done
     )
-    create_markdown_artifact(f"{text}\n\n{pictures}", key="swap-queue-pictures", description=text)
+    if pictures:
+        create_markdown_artifact(pictures, key="swap-queue-pictures", description=text)
 
 
 def benchmark_rows(benchmark: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -142,10 +142,25 @@ def test_a_metric_that_is_not_there_does_not_promote(project: Project, params: P
 def test_the_champion_again_changes_nothing(project: Project, params: Params) -> None:
     trained(project, 1, 20.0)
     promote(project, params)
+    made = recorded(project)
     decision = promote(project, params)
     assert not decision.promote
     assert "champion already" in decision.reasons[0]
     assert champion(project) == "1"
+    assert recorded(project) == made
+    run = tracking.client(project).get_run(registry.get(project, "1").run_id)
+    assert run.data.tags["gate"] == "promoted"
+
+
+def test_a_decision_about_another_model_does_not_stand(project: Project, params: Params) -> None:
+    trained(project, 1, 20.0)
+    promote(project, params)
+    trained(project, 2, 19.0)
+    promote(project, params)
+    trained(project, 1, 20.0)
+    promote(project, params)
+    assert recorded(project)["challenger"] == "1"
+    assert "champion already" in recorded(project)["reasons"][0]
 
 
 def test_figures_of_another_model_are_refused(project: Project, params: Params) -> None:

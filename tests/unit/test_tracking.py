@@ -151,7 +151,10 @@ def test_a_file_store_is_refused(
 def test_links_lead_to_the_classic_view(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with tracking.open_run(project, run_name="train") as run:
         pass
-    assert run.url == f"{tracking.DEFAULT_SERVER}/#/experiments/{run.experiment_id}/runs/{run.id}"
+    assert run.url == (
+        f"{tracking.DEFAULT_SERVER}/#/experiments/{run.experiment_id}/runs/{run.id}"
+        "?workflowType=machine_learning"
+    )
     assert tracking.experiment_url(project).endswith(
         f"/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning"
     )

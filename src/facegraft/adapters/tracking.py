@@ -37,6 +37,9 @@ ARTIFACT_SCHEME = "mlflow-artifacts"
 DEFAULT_SERVER = "http://127.0.0.1:5000"
 """Where `make serve` puts the MLflow server; links point here when no server is named."""
 
+CLASSIC = "?workflowType=machine_learning"
+"""Without it MLflow opens in its GenAI view, which shows no training metrics."""
+
 BATCH = 100
 """Most params or tags that MLflow takes in one request."""
 
@@ -58,8 +61,8 @@ class Run:
 
     @property
     def url(self) -> str:
-        """The run's page in the MLflow server."""
-        return f"{server_address()}/#/experiments/{self.experiment_id}/runs/{self.id}"
+        """The run's page in the MLflow server, in the classic view."""
+        return f"{server_address()}/#/experiments/{self.experiment_id}/runs/{self.id}{CLASSIC}"
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """All of `metrics` at `step` in one request; call once per interval."""
@@ -195,10 +198,10 @@ def server_address() -> str:
 
 
 def experiment_url(project: Project, experiment: str = EXPERIMENT) -> str:
-    """The experiment's page, in the classic view (MLflow opens in its GenAI view otherwise)."""
+    """The experiment's page, in the classic view."""
     with one_line():
         number = _experiment_id(project, experiment)
-    return f"{server_address()}/#/experiments/{number}/runs?workflowType=machine_learning"
+    return f"{server_address()}/#/experiments/{number}/runs{CLASSIC}"
 
 
 def client(project: Project) -> MlflowClient:

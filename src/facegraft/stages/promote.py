@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -53,14 +54,33 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
     Raises:
         PromotionError, CheckpointError, DataError, RegistryError, TrackingError: one line.
     """
-    decision_file = project.promotion / "decision.json"
-    decision_file.unlink(missing_ok=True)  # an old decision must not stand for this one
-    benchmark = read_json(project.evaluation / "benchmark.json")
-    _require_own(project, benchmark)
-    report(0, 3, "registering the challenger")
+    benchmark = _own_benchmark(project)
     before = registry.champion(project)
+    unchanged = before is not None and before.sha256 == registry.fingerprint(project.model)
+    stands = unchanged and _decided(project, before)
+    if not stands:  # an old decision must not stand for this one
+        _decision_file(project).unlink(missing_ok=True)
+    report(0, 3, "registering the challenger")
     run = _training_run(project)
-    challenger = registry.register(
+    challenger = _register(project, run, benchmark)
+    if stands:
+        return _champion_already(challenger)
+    report(1, 3, f"version {challenger.version} against the champion")
+    theirs = _figures_on_the_same_pairs(project, params, before, benchmark, report)
+    decision = _judge(params, challenger, before, theirs)
+    if decision.promote:
+        report(2, 3, f"version {challenger.version}: loaded back, one fixed pair")
+        faults = _smoke(project, challenger.version)
+        decision = Decision(promote=False, reasons=faults) if faults else decision
+    if decision.promote:
+        registry.promote(project, challenger.version)
+    _record(project, params, run, decision, challenger, before, theirs)
+    report(3, 3, "; ".join(decision.reasons))
+    return decision
+
+
+def _register(project: Project, run: Run, benchmark: Mapping[str, object]) -> Registered:
+    return registry.register(
         project,
         project.model,
         run,
@@ -69,15 +89,17 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
         calibration=read_json(project.evaluation / "calibration.json"),
         tags=provenance(project.root),
     )
-    report(1, 3, f"version {challenger.version} against the champion")
-    theirs = _figures_on_the_same_pairs(project, params, before, benchmark, report)
-    decision = _judge(project, params, challenger, before, theirs)
-    if decision.promote:
-        report(2, 3, f"version {challenger.version}: loaded back, one fixed pair")
-        faults = _smoke(project, challenger.version)
-        decision = Decision(promote=False, reasons=faults) if faults else decision
-    if decision.promote:
-        registry.promote(project, challenger.version)
+
+
+def _record(
+    project: Project,
+    params: Params,
+    run: Run,
+    decision: Decision,
+    challenger: Registered,
+    before: Registered | None,
+    champion_figures: Mapping[str, object] | None,
+) -> None:
     now = registry.champion(project)
     outcome = PromotionReport(
         promoted=decision.promote,
@@ -86,21 +108,18 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
         champion_before=before.version if before else None,
         champion_now=now.version if now else None,
         metric=params.promote.metric,
-        challenger_figures=benchmark,
-        champion_figures=None if theirs is None else dict(theirs),
+        challenger_figures=challenger.benchmark,
+        champion_figures=None if champion_figures is None else dict(champion_figures),
         run_url=run.url,
         decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    with replacing(decision_file) as path:
+    with replacing(_decision_file(project)) as path:
         path.write_text(outcome.model_dump_json(indent=2) + "\n", encoding="utf-8")
     run.set_tags({"gate": "promoted" if decision.promote else "refused"})
-    run.log_artifact(decision_file, "promotion")
-    report(3, 3, "; ".join(decision.reasons))
-    return decision
+    run.log_artifact(_decision_file(project), "promotion")
 
 
 def _judge(
-    project: Project,
     params: Params,
     challenger: Registered,
     champion: Registered | None,
@@ -108,7 +127,7 @@ def _judge(
 ) -> Decision:
     """The pure gate, and two refusals that need the registry's memory."""
     if champion is not None and champion.version == challenger.version:
-        return _refused(f"version {challenger.version} is champion already; nothing to change")
+        return _champion_already(challenger)
     if challenger.rolled_back:
         return _refused(
             f"version {challenger.version} was champion and was rolled back; train another"
@@ -165,14 +184,28 @@ def _smoke(project: Project, version: str) -> tuple[str, ...]:
     return ()
 
 
-def _require_own(project: Project, benchmark: Mapping[str, object]) -> None:
-    """The figures must be those of the model that lies in build/model."""
+def _decision_file(project: Project) -> Path:
+    return project.promotion / "decision.json"
+
+
+def _decided(project: Project, champion: Registered | None) -> bool:
+    """Whether the decision on disk is the one that made this version champion."""
+    if champion is None or not _decision_file(project).exists():
+        return False
+    decision = read_json(_decision_file(project))
+    return decision["promoted"] is True and decision["challenger"] == champion.version
+
+
+def _own_benchmark(project: Project) -> dict[str, object]:
+    """The evaluation's figures, which must be those of the model in build/model."""
+    benchmark = read_json(project.evaluation / "benchmark.json")
     if "pairs_hash" not in benchmark:
         raise PromotionError("build/evaluation/benchmark.json: no pairs_hash; run evaluate again")
     if benchmark.get("model_sha256") != registry.fingerprint(project.model):
         raise PromotionError(
             "build/evaluation/benchmark.json measures another model than build/model; run evaluate"
         )
+    return benchmark
 
 
 def _training_run(project: Project) -> Run:
@@ -197,6 +230,10 @@ def _numbers(figures: Mapping[str, object]) -> dict[str, float | None]:
 
 def _numbers_or_none(figures: Mapping[str, object] | None) -> dict[str, float | None] | None:
     return None if figures is None else _numbers(figures)
+
+
+def _champion_already(version: Registered) -> Decision:
+    return _refused(f"version {version.version} is champion already; nothing to change")
 
 
 def _refused(reason: str) -> Decision:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+import facegraft
 from facegraft.adapters.lineage import data_version, provenance
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import Run, open_run
@@ -31,6 +32,11 @@ from facegraft.sheets import swap_sheet
 from facegraft.stages.progress import Progress
 from facegraft.training import StepMetrics, TrainState, follow, init_state
 from facegraft.training import train as train_steps
+
+METHOD = (
+    "batches", "decoder", "encoder", "latents", "losses", "model", "teachers", "training",
+)  # fmt: skip
+"""Modules that the weights depend on; dvc.yaml names them too."""
 
 HELD_OUT_PAIRS = 48
 SHEET_PAIRS = 8
@@ -148,10 +154,19 @@ def _start(
 
 
 def _recipe(project: Project, params: Params) -> str:
-    """Names what the weights depend on: data version and params.train."""
+    """Names what the weights depend on: data version, params.train and the code of the method.
+
+    Without the code, a checkpoint that reached its budget would stand for changed losses.
+    """
     section = params.train.model_dump(mode="json", exclude={"log_every"})
-    text = json.dumps([data_version(project.root), section], sort_keys=True)
+    text = json.dumps([data_version(project.root), section, _code_hash()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _code_hash() -> str:
+    folder = Path(facegraft.__file__).parent
+    code = b"".join((folder / f"{name}.py").read_bytes() for name in METHOD)
+    return hashlib.sha256(code).hexdigest()
 
 
 def _averaged(recent: Sequence[StepMetrics]) -> dict[str, float]:

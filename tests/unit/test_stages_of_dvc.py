@@ -1,0 +1,43 @@
+"""dvc.yaml names what a stage depends on: every file is there, and none of the method is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from facegraft.config import Params
+from facegraft.stages.train import METHOD
+
+ROOT = Path(__file__).parents[2]
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_its_own_code_and_section(name: str) -> None:
+    stage = STAGES[name]
+    assert stage["cmd"] == f"python -m facegraft.cli {name}"
+    assert stage["params"] == [name]
+    assert name in {field.alias or key for key, field in Params.model_fields.items()}
+    assert "data" in stage["deps"]
+    assert f"src/facegraft/stages/{name}.py" in stage["deps"]
+    for dependency in stage["deps"]:
+        if dependency.startswith("src/"):
+            assert (ROOT / dependency).is_file(), dependency
+
+
+def test_training_depends_on_all_of_the_method() -> None:
+    assert {f"src/facegraft/{name}.py" for name in METHOD} <= set(STAGES["train"]["deps"])
+
+
+def test_the_stages_form_one_road_and_write_below_build() -> None:
+    assert "build/validation/report.json" in STAGES["train"]["deps"]
+    assert "build/model" in STAGES["evaluate"]["deps"]
+    outs = [
+        out if isinstance(out, str) else next(iter(out))
+        for stage in STAGES.values()
+        for out in (*stage["outs"], *stage.get("metrics", []))
+    ]
+    assert all(out.startswith("build/") for out in outs)
