@@ -2,8 +2,8 @@
 
 Run: python benchmarks/render.py [--images N]. Prints, for 64, 128 and 256 pixels at supersample
 2, one process with the shares of geometry (deform, pose, normals), visibility (rasteriser) and
-shading; then two processes together; and the floor: the same bytes moved by bare tensor
-operations.
+shading, and images per second of processor time (what an otherwise idle core would give); the
+floor: the same bytes moved by bare tensor operations; then two processes together.
 """
 
 from __future__ import annotations
@@ -38,15 +38,14 @@ def main() -> None:
     images = parser.parse_args().images
     torch.set_num_threads(1)
     started = time.perf_counter()
-    assets = load_assets()
+    load_assets()
     print(f"assets: {time.perf_counter() - started:.2f} s from the cache (or read anew)")
-    print(f"{'size':>5} {'images/s':>9} {'geometry':>9} {'visible':>8} {'shading':>8} {'floor':>9}")
+    columns = ("size", "images/s", "per CPU s", "geometry", "visible", "shading", "floor/CPU s")
+    print("".join(f"{name:>12}" for name in columns))
     for size in SIZES:
-        rate, shares = one_process(images, size)
-        print(
-            f"{size:>5} {rate:>9.1f} {shares['geometry']:>9.0%} {shares['visibility']:>8.0%} "
-            f"{shares['shading']:>8.0%} {floor(size):>7.0f}/s"
-        )
+        rate, busy, shares = one_process(images, size)
+        print(f"{size:>12}{rate:>12.1f}{busy:>12.1f}", end="")
+        print("".join(f"{share:>12.0%}" for share in shares.values()), f"{floor(size):>11.0f}")
     for size in SIZES:
         rate = two_processes(images, size)
         ratio = f", {rate / PROTOTYPE:.1f} x the prototype" if size == 128 else ""
@@ -61,22 +60,26 @@ def cast(images: int, seed: int) -> list[tuple[Identity, Attributes]]:
     return [(people[k // 4 % len(people)], sample_attributes(rng)) for k in range(images)]
 
 
-def one_process(images: int, size: int) -> tuple[float, dict[str, float]]:
-    """Images per second of this process, and each stage's share of its time."""
+def one_process(images: int, size: int) -> tuple[float, float, dict[str, float]]:
+    """Images per second, per second of processor time, and each stage's share of the time."""
     assets = load_assets()
     scenes = cast(images, 1)
     heads = {id(person): neutral_head(assets, person) for person, _ in scenes}
     total = {"geometry": 0.0, "visibility": 0.0, "shading": 0.0}
     timed_render(assets, heads[id(scenes[0][0])], *scenes[0], size, supersample=SUPERSAMPLE)
-    started = time.perf_counter()
+    started, processor = time.perf_counter(), time.process_time()
     for person, attributes in scenes:
         _, seconds = timed_render(
             assets, heads[id(person)], person, attributes, size, supersample=SUPERSAMPLE
         )
         for stage in total:
             total[stage] += seconds[stage]
-    elapsed = time.perf_counter() - started
-    return images / elapsed, {stage: spent / elapsed for stage, spent in total.items()}
+    elapsed, used = time.perf_counter() - started, time.process_time() - processor
+    return (
+        images / elapsed,
+        images / used,
+        {stage: spent / elapsed for stage, spent in total.items()},
+    )
 
 
 def two_processes(images: int, size: int) -> float:
@@ -101,7 +104,7 @@ def _work(job: tuple[int, int, int]) -> None:
 
 
 def floor(size: int) -> float:
-    """Images per second if only the unavoidable memory traffic were done.
+    """Images per second of processor time if only the unavoidable memory traffic were done.
 
     Per covered sample: three gathers of one vertex row (14 floats), a blend of the three, and
     three passes over the colours; per triangle corner one gather of a position.
@@ -112,14 +115,14 @@ def floor(size: int) -> float:
     weight = torch.rand(3, samples, 1)
     positions = torch.rand(12000, 3)
     corners = torch.randint(0, 12000, (3 * 16000,))
-    started, repeats = time.perf_counter(), 5
+    started, repeats = time.process_time(), 5
     for _ in range(repeats):
         rows = sum(table.index_select(0, index[k]) * weight[k] for k in range(3))
         colour = rows[:, :3] * 0.5
         colour = (colour + 0.1).clamp_(0, 1)
         (colour * 255).to(torch.uint8)
         positions.index_select(0, corners)
-    return repeats / (time.perf_counter() - started)
+    return repeats / (time.process_time() - started)
 
 
 if __name__ == "__main__":

@@ -120,14 +120,17 @@ def _nearest(setup: _Setup, size: int) -> np.ndarray:
         for part in (setup.slope_x, setup.slope_y, setup.offset)
     )
     start = nearest * steps - (along[triangle] * first + down[triangle] * y + base[triangle])
-    start_key = np.clip(start, 0, 2 * DEPTH_STEPS).astype(np.int64)
-    step = np.rint(-along[triangle]).astype(np.int64)
-    # One running sum gives every pixel's place in its span.
-    skipped = np.cumsum(length) - length
-    place = np.arange(int(length.sum())) - np.repeat(skipped, length)
-    far = np.maximum(np.repeat(start_key, length) + place * np.repeat(step, length), 0)
-    key = (far << TRIANGLE_BITS) | np.repeat(triangle, length)
-    pixel = np.repeat(y * size + first, length) + place
+    # Rounding may put a span's end a little in front of the nearest vertex: keep keys positive.
+    far = np.clip(start, 0, 2 * DEPTH_STEPS).astype(np.int64) + int(DEPTH_STEPS)
+    key_start = (far << TRIANGLE_BITS) | triangle
+    key_step = np.rint(-along[triangle]).astype(np.int64) << TRIANGLE_BITS
+    count = np.arange(int(length.sum()))
+    place = count - np.repeat(np.cumsum(length) - length, length)
+    key = np.repeat(key_step, length)
+    key *= place
+    key += np.repeat(key_start, length)
+    pixel = np.repeat(y * size + first, length)
+    pixel += place
     buffer = torch.full((size * size,), EMPTY, dtype=torch.int64)
     buffer.scatter_reduce_(0, torch.from_numpy(pixel), torch.from_numpy(key), "amin")
     return buffer.numpy()
