@@ -7,32 +7,32 @@ import torch
 from facegraft.characters.attributes import Attributes
 from facegraft.characters.brows import brow_opacity
 from facegraft.characters.identity import Identity
-from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.surface import Surface
 from facegraft.dataset import REGIONS
 
 LABEL = {name: value for value, name in enumerate(REGIONS)}
 
-MATERIAL_LABEL = torch.tensor(
-    [
-        LABEL[name]
-        for name in ("skin", "eyes", "mouth", "mouth", "skin", "hair", "accessory", "accessory")
-    ],
-    dtype=torch.uint8,
-)
-"""Label by material, in the order of `sculpt.MATERIALS`; lashes count as skin."""
+MATERIAL_LABEL = {
+    "eye": "eyes",
+    "teeth": "mouth",
+    "tongue": "mouth",
+    "lash": "skin",
+    "hair": "hair",
+    "frame": "accessory",
+    "lens": "accessory",
+}
+"""Region of each material of `sculpt.MATERIALS` but the skin, which has many."""
 
 
 def label_pixels(
-    surface: Surface, material: torch.Tensor, identity: Identity, attributes: Attributes
+    material: str, surface: Surface, identity: Identity, attributes: Attributes
 ) -> torch.Tensor:
-    """Labels uint8 (N,) of `dataset.REGIONS` for pixels of any material (uint8 (N,))."""
-    label = MATERIAL_LABEL[material.long()]
-    if attributes.headwear != "none":
-        label[material == MATERIALS.index("hair")] = LABEL["accessory"]
-    chosen = torch.nonzero(material == MATERIALS.index("skin")).flatten()
-    label[chosen] = _skin_labels(surface.take(chosen), identity, attributes)
-    return label
+    """Labels uint8 (N,) of `dataset.REGIONS` for pixels of one material."""
+    if material == "skin":
+        return _skin_labels(surface, identity, attributes)
+    worn = material == "hair" and attributes.headwear != "none"
+    name = "accessory" if worn else MATERIAL_LABEL[material]
+    return torch.full((len(surface),), LABEL[name], dtype=torch.uint8)
 
 
 def _skin_labels(surface: Surface, identity: Identity, attributes: Attributes) -> torch.Tensor:

@@ -7,55 +7,59 @@ import math
 import torch
 
 from facegraft.characters.attributes import Attributes
+from facegraft.characters.materials import Finish
 
 EXPOSURE = 1.35
 
 
 def light(
     attributes: Attributes,
-    albedo: torch.Tensor,
+    finish: Finish,
     normal: torch.Tensor,
-    gloss: torch.Tensor,
-    shine: torch.Tensor,
-    soft: torch.Tensor,
-    open_sky: torch.Tensor,
-    hair: slice,
+    open_sky: torch.Tensor | float,
+    strands: bool,
 ) -> torch.Tensor:
-    """Light N pixels.
+    """Light N pixels of one material.
 
     Args:
-        albedo: float32 (3, N), linear; normal: float32 (3, N), unit length, towards the camera.
-        gloss, shine, soft: float32 (N,), see `materials.Finish`.
-        open_sky: float32 (N,), share of ambient light that arrives.
-        hair: the pixels whose highlight runs across strands.
+        finish: how the material answers to light.
+        normal: float32 (3, N), unit length, towards the camera.
+        open_sky: share of ambient light that arrives, in [0, 1].
+        strands: the highlight runs across strands of hair.
 
     Returns:
         Linear RGB float32 (3, N) in [0, 1), highlights rolled off.
     """
-    nx, ny, nz = normal
+    _, ny, nz = normal
     key = _direction(attributes.light_azimuth, attributes.light_elevation)
     fill = _direction(-0.7 * attributes.light_azimuth - 20, 10)
-    key_colour = (
-        torch.tensor([1 + 0.12 * attributes.warmth, 1.0, 1 - 0.16 * attributes.warmth])
-        * attributes.key
-    )
-    facing = nx * key[0] + ny * key[1] + nz * key[2]
-    # Red light travels furthest under the skin: the terminator is soft and warm.
-    bleed = torch.stack([1.25 * soft, 0.75 * soft, 0.6 * soft])
-    diffuse = ((facing + bleed) / (1 + bleed)).clamp_min_(0)
-    from_fill = (nx * fill[0] + ny * fill[1] + nz * fill[2]).clamp_min_(0)
-    edge = (1 - nz).clamp(0, 1) ** 3
+    facing = _along(key, normal)
+    from_fill = _along(fill, normal).clamp_min_(0)
+    edge = (1 - nz).clamp_(0, 1)
     shaded = 0.45 + 0.55 * open_sky
-    even = (
-        attributes.ambient * open_sky * (0.9 + 0.2 * ny)
-        + (0.6 * attributes.fill) * from_fill * shaded
-        + (0.6 * attributes.rim) * edge * open_sky
-    )
-    lit = albedo * (diffuse * shaded * (1.1 * key_colour)[:, None] + even)
-    glint = _highlight(key, normal, gloss, hair) * shine * (3 * facing).clamp_(0, 1)
-    lit += glint * shaded * (0.9 * attributes.key)
-    # A shoulder instead of a clip, so that pale skin keeps its modelling.
-    return 1 - torch.exp(-EXPOSURE * lit)
+    even = (ny * 0.2 + 0.9).mul_(attributes.ambient)
+    even.add_(edge * edge * edge, alpha=0.6 * attributes.rim).mul_(open_sky)
+    even.addcmul_(from_fill, torch.as_tensor(shaded), value=0.6 * attributes.fill)
+    glint = _highlight(key, normal, finish.gloss, strands)
+    glint.mul_((3 * facing).clamp_(0, 1)).mul_(finish.shine).mul_(shaded)
+    glint.mul_(0.9 * attributes.key)
+    lit = torch.empty_like(normal)
+    tints = (1 + 0.12 * attributes.warmth, 1.0, 1 - 0.16 * attributes.warmth)
+    # Red light travels furthest under the skin: the terminator is soft and warm.
+    for channel, (tint, reach) in enumerate(zip(tints, (1.25, 0.75, 0.6), strict=True)):
+        bleed = reach * finish.soft
+        strength = 1.1 * attributes.key * tint / (1 + bleed)
+        diffuse = (facing * strength).add_(strength * bleed).clamp_min_(0)
+        diffuse.mul_(shaded).add_(even).mul_(finish.albedo[channel]).add_(glint)
+        # A shoulder instead of a clip, so that pale skin keeps its modelling.
+        torch.expm1(diffuse.mul_(-EXPOSURE), out=lit[channel])
+    return lit.neg_()
+
+
+def _along(direction: tuple[float, float, float], normal: torch.Tensor) -> torch.Tensor:
+    """Cosine (N,) between a direction and unit normals (3, N)."""
+    total = normal[0] * direction[0]
+    return total.add_(normal[1], alpha=direction[1]).add_(normal[2], alpha=direction[2])
 
 
 def _direction(azimuth: float, elevation: float) -> tuple[float, float, float]:
@@ -64,17 +68,16 @@ def _direction(azimuth: float, elevation: float) -> tuple[float, float, float]:
 
 
 def _highlight(
-    key: tuple[float, float, float], normal: torch.Tensor, gloss: torch.Tensor, hair: slice
+    key: tuple[float, float, float], normal: torch.Tensor, gloss: float, strands: bool
 ) -> torch.Tensor:
     """Blinn's half-way lobe; on hair the lobe across strands that run down the head."""
-    half = torch.tensor([key[0], key[1], key[2] + 1])
-    half = half / half.norm()
-    nx, ny, nz = normal
-    cosine = (nx * half[0] + ny * half[1] + nz * half[2]).clamp_min_(0)
+    length = math.sqrt(key[0] ** 2 + key[1] ** 2 + (key[2] + 1) ** 2)
+    half = (key[0] / length, key[1] / length, (key[2] + 1) / length)
+    if not strands:
+        return _along(half, normal).clamp_min_(0).pow_(gloss)
     # Strands run down the surface: gravity without its part along the normal.
-    nx, ny, nz = nx[hair], ny[hair], nz[hair]
+    nx, ny, nz = normal
     tx, ty, tz = -nx * ny, 1 - ny * ny, -nz * ny
-    length = (tx * tx + ty * ty + tz * tz).clamp_min(1e-6).sqrt()
-    along = (tx * half[0] + ty * half[1] + tz * half[2]) / length
-    cosine[hair] = (1 - along * along).clamp_min(0).sqrt()
-    return cosine.pow(gloss)
+    steep = (tx * tx + ty * ty + tz * tz).clamp_min_(1e-6).sqrt_()
+    along = (tx * half[0] + ty * half[1] + tz * half[2]) / steep
+    return (1 - along * along).clamp_min_(0).pow_(gloss / 2)

@@ -34,13 +34,13 @@ class Finish:
     Attributes:
         albedo: float32 (3, N), linear.
         gloss: highlight exponent; shine: highlight strength, float or float32 (N,).
-        soft: how far light bleeds over the terminator, float or float32 (N,).
+        soft: how far light bleeds over the terminator.
     """
 
     albedo: torch.Tensor
-    gloss: float | torch.Tensor
+    gloss: float
     shine: float | torch.Tensor
-    soft: float | torch.Tensor
+    soft: float
 
 
 def finish(material: str, surface: Surface, identity: Identity, attributes: Attributes) -> Finish:
@@ -101,12 +101,10 @@ def _skin(surface: Surface, identity: Identity, attributes: Attributes) -> Finis
         albedo = cover(albedo, 0.7 * linear(attributes.hair), 0.85 * scalp)
         shine = shine - 0.06 * scalp
     dressed = torch.nonzero(cloth > 0).flatten()
-    soft = torch.full_like(shine, 0.3)
     if len(dressed):
         albedo[:, dressed] = _fabric(attributes, surface.take(dressed))
         shine[dressed] = 0.03
-        soft[dressed] = 0.1
-    return Finish(albedo, 16.0 + 20 * lips, shine, soft)
+    return Finish(albedo, 20, shine, 0.28)
 
 
 def _bearded(

@@ -6,6 +6,7 @@ operations are many and simple, so memory traffic is what they cost.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -58,17 +59,26 @@ def shade(
     corners = [assets.triangles[:, k].contiguous() for k in range(3)]
     material = assets.material.index_select(0, seen.triangle)
     order = torch.from_numpy(np.argsort(material.numpy(), kind="stable"))
-    for block in order.split(BLOCK):
-        kind = material.index_select(0, block)
-        pixel = seen.pixel.index_select(0, block)
-        triangle = seen.triangle.index_select(0, block)
+    for name, places in _by_material(material, order):
+        pixel = seen.pixel.index_select(0, places)
+        triangle = seen.triangle.index_select(0, places)
         corner = torch.stack([c.index_select(0, triangle) for c in corners])
-        surface = Surface(table, corner, seen.weights.index_select(1, block))
-        _put(picture, pixel, _lit(surface, kind, identity, attributes))
+        surface = Surface(table, corner, seen.weights.index_select(1, places))
+        _put(picture, pixel, _lit(name, surface, identity, attributes))
         chosen = torch.nonzero(_label_samples(size, factor).index_select(0, pixel)).flatten()
         place = _label_places(pixel.index_select(0, chosen), size, factor)
-        labels[place] = label_pixels(surface.take(chosen), kind[chosen], identity, attributes)
+        labels[place] = label_pixels(name, surface.take(chosen), identity, attributes)
     return picture, labels
+
+
+def _by_material(material: torch.Tensor, order: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of materials and blocks of places, given the order that sorts `material`."""
+    kinds = material.index_select(0, order).numpy()
+    bounds = np.searchsorted(kinds, np.arange(len(MATERIALS) + 1))
+    for value, name in enumerate(MATERIALS):
+        for block in order[bounds[value] : bounds[value + 1]].split(BLOCK):
+            if len(block):
+                yield name, block
 
 
 def _put(picture: torch.Tensor, pixel: torch.Tensor, light: torch.Tensor) -> None:
@@ -78,31 +88,14 @@ def _put(picture: torch.Tensor, pixel: torch.Tensor, light: torch.Tensor) -> Non
 
 
 def _lit(
-    surface: Surface, kind: torch.Tensor, identity: Identity, attributes: Attributes
+    material: str, surface: Surface, identity: Identity, attributes: Attributes
 ) -> torch.Tensor:
-    """Linear RGB (3, N) of pixels sorted by material `kind`."""
+    """Linear RGB (3, N) of pixels of one material."""
     normal = torch.stack(surface.columns("normal_x", "normal_y", "normal_z"))
     normal *= _facing_camera(normal)
-    albedo = torch.empty_like(normal)
-    gloss, shine, soft = torch.empty_like(normal)
-    slices = _slices(kind)
-    for name, span in slices.items():
-        finish = materials.finish(name, surface.part(span), identity, attributes)
-        albedo[:, span] = finish.albedo
-        gloss[span], shine[span], soft[span] = finish.gloss, finish.shine, finish.soft
-    hair = slices.get("hair", slice(0, 0))
-    open_sky = surface.column("light")
-    return light(attributes, albedo, normal, gloss, shine, soft, open_sky, hair)
-
-
-def _slices(kind: torch.Tensor) -> dict[str, slice]:
-    """Where each material lies in sorted `kind`."""
-    bounds = np.searchsorted(kind.numpy(), np.arange(len(MATERIALS) + 1))
-    return {
-        name: slice(int(bounds[value]), int(bounds[value + 1]))
-        for value, name in enumerate(MATERIALS)
-        if bounds[value + 1] > bounds[value]
-    }
+    finish = materials.finish(material, surface, identity, attributes)
+    open_sky = surface.column("light") if material == "skin" else 1.0
+    return light(attributes, finish, normal, open_sky, material == "hair")
 
 
 def _facing_camera(normal: torch.Tensor) -> torch.Tensor:
