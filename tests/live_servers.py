@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 
 from facegraft.project import Project
@@ -74,6 +76,16 @@ def wait_for(look: Callable[[], Any], seconds: float) -> Any:
             return found
         time.sleep(0.25)
     raise TimeoutError(f"nothing after {seconds:.0f} s")
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; an ended one that nobody has reaped yet does not."""
+    running = []
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE:
+                running.append(one)
+    return running
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from facegraft.project import Project
 from flows.services import running
-from tests.live_servers import wait_for
+from tests.live_servers import alive, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -28,6 +28,6 @@ def test_ctrl_c_stops_every_process(copy_project: Project) -> None:
         assert len(family) >= 3
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-    assert not [one for one in family if one.is_running()]
+    assert not alive(family)
     assert not addresses.healthy()
     assert running(copy_project) is None

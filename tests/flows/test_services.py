@@ -14,6 +14,7 @@ import pytest
 from facegraft.project import Project
 from flows import services
 from flows.services import Addresses, ServiceError
+from tests import live_servers
 
 STUBBORN = (
     "import signal,subprocess,sys,time;"
@@ -36,7 +37,7 @@ def test_a_stubborn_process_and_its_child_are_killed() -> None:
         services.stop_tree(process, 0.5)
         assert time.monotonic() - started < 10
     assert process.returncode == -9
-    assert not [one for one in family if one.is_running()]
+    assert not live_servers.alive(family)
 
 
 def test_a_process_that_ended_is_let_be() -> None:

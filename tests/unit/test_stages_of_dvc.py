@@ -1,4 +1,4 @@
-"""dvc.yaml names what a stage depends on: every file is there, and none of the method is missing."""
+"""dvc.yaml names what a stage depends on: every file is there, the whole method among them."""
 
 from __future__ import annotations
 
