@@ -73,6 +73,7 @@ class LossWeights(Section):
     identity_teacher_loss: float = Field(ge=0)
     attribute_teacher_loss: float = Field(ge=0)
     contrast_loss: float = Field(ge=0)
+    consistency_loss: float = Field(ge=0)
     mask_loss: float = Field(ge=0)
 
 
@@ -109,6 +110,10 @@ class TrainParams(Section):
     spatial: dict[str, SpatialSlot] = Field(
         description="attribute groups kept as narrow maps instead of vectors"
     )
+    texture: str = Field(
+        description="attribute group that keeps the target's own pixels for the decoder to warp; "
+        "empty for none"
+    )
     decoder_channels: Annotated[int, Field(ge=4, le=256)] = Field(
         description="decoder width at full resolution"
     )
@@ -137,6 +142,10 @@ class TrainParams(Section):
             )
         if not any(self.identity.values()) or not any(self.attribute.values()):
             raise ValueError("identity and attribute each need at least one latent")
+        if self.texture and len(self.attribute.get(self.texture, ())) != 1:
+            raise ValueError(f"texture names {self.texture}, no attribute group of one latent")
+        if self.texture in self.spatial:
+            raise ValueError(f"spatial names {self.texture}, which is the texture already")
         strangers = sorted(set(self.spatial) - set(self.attribute))
         if strangers:
             raise ValueError(f"spatial names {', '.join(strangers)}, which is no attribute group")

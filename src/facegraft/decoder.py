@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.config import NUM_LATENTS
-from facegraft.latents import Layout
+from facegraft.latents import Layout, texture_scale
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,35 @@ class ModulatedLayer(nn.Module):
         scale, shift = self.style(style)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) x 2
         y = F.leaky_relu(F.instance_norm(self.conv(x)) * (1 + scale) + shift, 0.2)
         return x + y if self.shortcut else y
+
+
+class TextureWarp(nn.Module):
+    """Draws with the target's own pixels: bends them by a flow and mixes in what G painted.
+
+    A change of facial shape moves most pixels a little and repaints few, so this is sharp from
+    the first step; flow and share start at (nearly) nothing, that is at a copy of the target.
+
+    Args:
+        channels: of the last layer's features.
+        reach: longest displacement, as a fraction of half the picture's side.
+    """
+
+    def __init__(self, channels: int, reach: float = 0.3) -> None:
+        super().__init__()
+        self.reach = reach
+        self.to_flow = nn.Conv2d(channels, 3, 5, padding=2)
+        nn.init.normal_(self.to_flow.weight, std=1e-3)
+        with torch.no_grad():
+            self.to_flow.bias.copy_(torch.tensor([0.0, 0.0, -1.5]))  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor, painted: Tensor, texture: Tensor) -> Tensor:
+        """Features (B, C, S, S), painted and texture (B, 3, S, S) in [-1, 1] -> image, same."""
+        flow, share = F.avg_pool2d(self.to_flow(x), 3, stride=1, padding=1).split((2, 1), dim=1)
+        shift = self.reach * torch.tanh(flow).permute(0, 2, 3, 1)  # (B, S, S, 2)
+        still = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
+        grid = F.affine_grid(still, list(texture.shape), align_corners=False) + shift
+        bent = F.grid_sample(texture, grid, padding_mode="border", align_corners=False)
+        return torch.lerp(bent, painted, torch.sigmoid(share))
 
 
 def layers_per_resolution(size: int) -> dict[int, int]:
@@ -85,11 +114,12 @@ class Decoder(nn.Module):
         for k, resolution in enumerate(self.plan):
             self.layers.append(ModulatedLayer(before, widths[resolution], style_sizes[k]))
             before = widths[resolution]
-        for k in layout.spatial_dimensions:
+        for k in sorted(set(layout.spatial_dimensions) - {layout.texture}):
             slot_channels, height, _ = layout.shapes[k]
             width = widths[height] if self.plan[0] == height else self._width_entering(height)
             self.merge[str(k)] = nn.Conv2d(slot_channels, width, 3, padding=1)
         self.to_image = nn.Conv2d(before, 4, 3, padding=1)
+        self.warp = None if layout.texture is None else TextureWarp(before)
 
     def _width_entering(self, resolution: int) -> int:
         return self.layers[self.plan.index(resolution)].conv.in_channels  # type: ignore[union-attr,return-value]
@@ -105,20 +135,30 @@ class Decoder(nn.Module):
                 x = self._add_slots(x, parts)
             x = layer(x, self._style(parts[k], k))
         image, mask_logits = self.to_image(x).split((3, 1), dim=1)
-        return Decoded(image=torch.tanh(image), mask_logits=mask_logits)
+        image = torch.tanh(image)
+        if self.warp is not None:
+            image = self.warp(x, image, self._texture(z))
+        return Decoded(image=image, mask_logits=mask_logits)
+
+    def _texture(self, z: Tensor) -> Tensor:
+        """The target's own pixels out of their slot: (B, 3, S, S) in [-1, 1]."""
+        k = self.layout.texture
+        assert k is not None
+        pixels = self.layout.split(z)[k] / texture_scale(self.layout.sizes[k])
+        return F.pixel_shuffle(pixels.view(-1, *self.layout.shapes[k]), 2)
 
     def _unit_scale(self, z: Tensor) -> list[Tensor]:
         """Undo the 1/sqrt(size) of the latents' normalisation: elements of unit variance."""
         return [part * part.shape[1] ** 0.5 for part in self.layout.split(z)]
 
     def _style(self, part: Tensor, k: int) -> Tensor:
-        """A vector as it is; a spatial slot by its mean over the picture."""
+        """A vector as it is; a spatial slot by its channels' means over the picture."""
         shape = self.layout.shapes[k]
         return part if len(shape) == 1 else part.view(-1, *shape).mean(dim=(2, 3))
 
     def _add_slots(self, x: Tensor, parts: list[Tensor]) -> Tensor:
         for k in self.layout.spatial_dimensions:
             shape = self.layout.shapes[k]
-            if shape[1] == x.shape[-1]:
+            if k != self.layout.texture and shape[1] == x.shape[-1]:
                 x = x + self.merge[str(k)](parts[k].view(-1, *shape))
         return x

@@ -6,9 +6,10 @@ Patent [0106]: the layers project an image to the latent space, one latent per d
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.latents import Layout
+from facegraft.latents import Layout, texture_scale
 
 
 class Stage(nn.Module):
@@ -27,20 +28,38 @@ class Stage(nn.Module):
 
 
 class LatentNorm(nn.Module):
-    """Affine-free batch normalisation of each latent element, then E||z^k||^2 = 1 per dimension.
+    """Affine-free batch normalisation of each latent element; E||z^k||^2 = 1 per dimension.
 
-    Without it identity latents shrink to a constant and L_id means nothing.
+    Without it identity latents shrink to a constant and L_id means nothing. A dimension longer
+    than `LONGEST` is shortened to that, so that no outlier outweighs all else in a loss. Texture is
+    pixels, already of bounded energy: it is scaled only, or the decoder could not draw it exactly.
     """
+
+    LONGEST = 2.0
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(layout.length, affine=False)
-        scale = torch.cat([torch.full((n,), n**-0.5) for n in layout.sizes])
-        self.register_buffer("scale", scale, persistent=False)
-        self.scale: Tensor
+        self.layout = layout
+        self.sizes = [n for k, n in enumerate(layout.sizes) if k != layout.texture]
+        self.norm = nn.BatchNorm1d(sum(self.sizes), affine=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.norm(z) * self.scale
+        """Raw latents (B, L) -> normalised latents (B, L)."""
+        raw = list(self.layout.split(z))
+        place = self.layout.texture
+        texture = None if place is None else raw.pop(place)
+        normal = self.norm(torch.cat(raw, dim=1)).split(self.sizes, dim=1)
+        parts = self._shortened([part * part.shape[1] ** -0.5 for part in normal])
+        if place is not None and texture is not None:
+            parts.insert(place, texture * texture_scale(texture.shape[1]))
+        return torch.cat(parts, dim=1)
+
+    def _shortened(self, parts: list[Tensor]) -> list[Tensor]:
+        lengths = [torch.linalg.vector_norm(part, dim=1, keepdim=True) for part in parts]
+        return [
+            part * (self.LONGEST / (length + 1e-8)).clamp(max=1.0)
+            for part, length in zip(parts, lengths, strict=True)
+        ]
 
 
 class Encoder(nn.Module):
@@ -67,7 +86,7 @@ class Encoder(nn.Module):
         self.pool = nn.AvgPool2d(2)
         spatial = set(layout.spatial_dimensions)
         self.slots = nn.ModuleDict()
-        for k in sorted(spatial):
+        for k in sorted(spatial - {layout.texture}):
             slot_channels, height, _ = layout.shapes[k]
             if height not in resolutions:
                 raise ValueError(f"latent {k}: a slot of {height} px; choose from {resolutions}")
@@ -86,12 +105,14 @@ class Encoder(nn.Module):
             x = stage(x if i == 0 else self.pool(x))
             maps[x.shape[-1]] = x
         vectors = self.vectors(x.flatten(1))  # (B, 4*4*8C) -> (B, sum of vector sizes)
-        return self.norm(self._pack(maps, vectors))
+        return self.norm(self._pack(image, maps, vectors))
 
-    def _pack(self, maps: dict[int, Tensor], vectors: Tensor) -> Tensor:
+    def _pack(self, image: Tensor, maps: dict[int, Tensor], vectors: Tensor) -> Tensor:
         parts = []
         for k, shape in enumerate(self.layout.shapes):
-            if len(shape) == 3:
+            if k == self.layout.texture:
+                parts.append(F.pixel_unshuffle(image, 2).flatten(1))
+            elif len(shape) == 3:
                 parts.append(self.slots[str(k)](maps[shape[1]]).flatten(1))
             else:
                 part, vectors = vectors[:, : shape[0]], vectors[:, shape[0] :]

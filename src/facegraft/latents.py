@@ -27,11 +27,13 @@ class Layout:
         identity: sub-dimension -> latent indices, e.g. {"eyes": (6,)} [0109].
         attribute: the same for all other indices, e.g. {"expression": (4, 10)}.
         shapes: per dimension (D,) for a vector or (C, H, W) for a spatial slot.
+        texture: the slot that holds the image's own pixels, (12, S/2, S/2), if there is one.
     """
 
     identity: Mapping[str, tuple[int, ...]]
     attribute: Mapping[str, tuple[int, ...]]
     shapes: tuple[tuple[int, ...], ...]
+    texture: int | None = None
 
     def __post_init__(self) -> None:
         named = sorted(
@@ -90,6 +92,12 @@ class Layout:
     def z_att(self, z: Tensor) -> Tensor:
         """Attribute latents of (B, L)."""
         return self.gather(z, self.attribute_dimensions)
+
+
+def texture_scale(size: int) -> float:
+    """Factor that gives `size` pixel levels in [-1, 1] an energy of about 1; their mean square
+    is about 0.3 in the rendered crops."""
+    return float((0.3 * size) ** -0.5)
 
 
 def source_weights(layout: Layout, transplant: Collection[str] | None = None) -> Tensor:

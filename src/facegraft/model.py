@@ -26,6 +26,8 @@ class ModelConfig(Section):
     attribute: dict[str, tuple[int, ...]]
     spatial: dict[str, tuple[int, int]]
     """Attribute group -> (channels, map size in pixels)."""
+    texture: str = ""
+    """Attribute group that keeps the target's own pixels; empty for none."""
     canonical: tuple[tuple[float, float], ...]
     """The five alignment points (`dataset.LANDMARKS`) in a crop, as fractions of its side."""
 
@@ -40,6 +42,7 @@ class ModelConfig(Section):
             channels=params.channels,
             decoder_channels=params.decoder_channels,
             latent_dim=params.latent_dim,
+            texture="" if params.vector_only else params.texture,
             canonical=tuple((float(x), float(y)) for x, y in points),
             identity=params.identity,
             attribute=params.attribute,
@@ -52,7 +55,10 @@ class ModelConfig(Section):
         for group, (channels, side) in self.spatial.items():
             for index in self.attribute[group]:
                 shapes[index] = (channels, side, side)
-        return Layout(identity=self.identity, attribute=self.attribute, shapes=tuple(shapes))
+        texture = self.attribute[self.texture][0] if self.texture else None
+        if texture is not None:
+            shapes[texture] = (12, self.size // 2, self.size // 2)
+        return Layout(self.identity, self.attribute, tuple(shapes), texture)
 
 
 class Model(nn.Module):

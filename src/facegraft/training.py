@@ -110,6 +110,7 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
         "identity_teacher_loss": loss.teacher_loss(identity_read, batch.identity_code),
         "attribute_teacher_loss": loss.teacher_loss(attribute_read, batch.attribute_code),
         "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
+        "consistency_loss": loss.attribute_loss(layout, z[batch.true_swap], z[batch.target]),
     }
     if state.step < params.teach_steps:
         return values

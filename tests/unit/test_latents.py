@@ -33,7 +33,7 @@ def test_there_are_eighteen_dimensions_and_each_belongs_to_one_side() -> None:
 def test_vector_only_is_eighteen_vectors_of_one_length() -> None:
     one = layout(vector_only=True)
     assert one.shapes == ((8,),) * 18
-    assert layout().spatial_dimensions == (0, 1)
+    assert layout().spatial_dimensions == (0, 1, 17)
 
 
 def test_selection_multiplies_each_dimension_by_its_weight() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from facegraft.decoder import layers_per_resolution
+from facegraft.decoder import TextureWarp, layers_per_resolution
 from facegraft.model import Model, ModelConfig, blend, paste_back
 from tests import tiny
 
@@ -48,8 +50,37 @@ def test_every_latent_dimension_moves_the_image(model: Model) -> None:
 def test_each_dimension_has_unit_energy_whatever_its_size(model: Model) -> None:
     model.train()
     z = model.encoder(torch.rand(64, 3, 32, 32) * 2 - 1)
-    for part in model.layout.split(z):
+    for k, part in enumerate(model.layout.split(z)):
+        if k == model.layout.texture:
+            continue  # pixels keep the picture's own energy
         assert part.square().sum(dim=1).mean().item() == pytest.approx(1.0, abs=0.05)
+
+
+def test_texture_is_the_pictures_own_pixels_and_comes_back_exactly(model: Model) -> None:
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    if model.layout.texture is None:
+        assert model.config.spatial == {}
+        assert model.decoder.warp is None
+    else:
+        z = model.encoder(image)
+        torch.testing.assert_close(model.decoder._texture(z), image)
+
+
+def test_a_flow_moves_the_texture_and_the_share_paints_over_it() -> None:
+    warp = TextureWarp(channels=1, reach=0.5)
+    texture = torch.zeros(1, 3, 8, 8)
+    texture[..., 4] = 1.0
+    features, painted = torch.zeros(1, 1, 8, 8), torch.full((1, 3, 8, 8), -1.0)
+    torch.nn.init.zeros_(warp.to_flow.weight)
+    with torch.no_grad():
+        warp.to_flow.bias.copy_(torch.tensor([math.atanh(0.5), 0.0, -50.0]))
+        moved = warp(features, painted, texture)
+        warp.to_flow.bias.copy_(torch.tensor([0.0, 0.0, 50.0]))
+        covered = warp(features, painted, texture)
+    # A quarter of half the side of 8 px is 1 px: every pixel shows its right neighbour.
+    assert moved[0, 0, 3].argmax().item() == 3
+    assert moved[0, 0, 3, 3].item() == pytest.approx(1.0, abs=1e-5)
+    assert torch.equal(covered, painted)
 
 
 def test_swapping_an_image_with_itself_is_its_reconstruction(model: Model) -> None:
