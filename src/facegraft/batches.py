@@ -57,7 +57,7 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
         ValueError: a grid is smaller than the block that params ask for.
     """
     rng = np.random.default_rng((params.seed, step))
-    grid = grids[rng.integers(len(grids))]
+    grid = grids[int(rng.integers(len(grids)))]
     rows, columns = params.batch_identities, params.batch_attributes
     if grid.images.shape[0] < rows or grid.images.shape[1] < columns:
         raise ValueError(

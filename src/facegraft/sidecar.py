@@ -58,7 +58,8 @@ class SwapRecord(Section):
     model_version: str
     data_version: str
     git_sha: str
-    git_dirty: bool
+    git_dirty: bool | None
+    """None where git cannot tell."""
     seconds: float
     created_at: str
     """UTC, ISO 8601."""

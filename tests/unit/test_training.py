@@ -62,11 +62,16 @@ def test_teaching_comes_first_then_all_losses_are_reported() -> None:
 
 
 def test_the_loop_learns_a_grid_by_heart() -> None:
-    section = tiny.train_params(
-        steps=120, channels=8, decoder_channels=8, learning_rate=0.003, teach_steps=0
-    )
-    state = tiny.state(steps=120, channels=8, decoder_channels=8, teach_steps=0)
-    steps = list(train(state, [tiny.faces()], section))
+    # Without texture: with it the first swap is a copy of the target, which is close already.
+    changes = {
+        "steps": 120,
+        "channels": 8,
+        "decoder_channels": 8,
+        "teach_steps": 0,
+        "learning_rate": 0.003,
+        "vector_only": True,
+    }
+    steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
     for name in ("swap_loss", "identity_teacher_loss"):
         late = sum(m.losses[name] for m in steps[-5:]) / 5
         assert late < 0.6 * steps[0].losses[name], name

@@ -69,7 +69,7 @@ def _gallery(project: Project, grids: Sequence[Grid], judge: Judge, report: Prog
     """The judge's view of the held-out images; kept, for it depends on their pixels alone."""
     pixels = hashlib.sha256()
     for grid in grids:
-        pixels.update(np.ascontiguousarray(grid.images))
+        pixels.update(grid.images.tobytes())
     kept = project.build / "cache" / f"judge-{pixels.hexdigest()[:16]}.npy"
     if kept.exists():
         return Gallery(np.load(kept))

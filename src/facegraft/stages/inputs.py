@@ -54,7 +54,7 @@ def read_input(project: Project, config: ModelConfig, judge: Judge, given: str) 
     if path.exists() or path.suffix:
         return _from_file(config, judge, path, given)
     pixels = np.ascontiguousarray(load_image(project.data, given).transpose(1, 2, 0))
-    record = InputRecord(given=given, sha256=hashlib.sha256(pixels).hexdigest())
+    record = InputRecord(given=given, sha256=hashlib.sha256(pixels.tobytes()).hexdigest())
     if pixels.shape[0] != config.size:
         side = (config.size, config.size)
         pixels = np.array(Image.fromarray(pixels).resize(side, Image.Resampling.LANCZOS))

@@ -149,7 +149,8 @@ def run_swap(
     started = time.monotonic()
     swapped = swap_pair(
         swapper.model,
-        *(to_tensor(one.crop)[None] for one in inputs),
+        to_tensor(inputs[0].crop)[None],
+        to_tensor(inputs[1].crop)[None],
         swapper.thresholds,
         swapper.params,
         transplant,
