@@ -57,7 +57,8 @@ format: $(READY) ## let ruff rewrite what it can
 	@$(PY) -m ruff format .
 
 bench: $(READY) ## how fast rendering, swapping and training are here
-	@$(PY) -m benchmarks
+	@$(PY) benchmarks/render.py
+	@$(PY) benchmarks/method.py
 
 clean: ## remove what the commands made (keeps .venv, data and mlruns)
 	rm -rf build .prefect .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov

@@ -31,7 +31,7 @@ DEPLOYMENTS: Mapping[str, Mapping[str, Any]] = {
     },
     "swap-queue": {
         "entrypoint": "flows/swap_queue.py:swap_queue",
-        "cron": "*/10 * * * *",
+        "cron": "*/15 * * * *",
         "concurrency_limit": 1,
         "tags": ["swap"],
         "description": "The pending pairs of a job list; never loses or repeats one.",

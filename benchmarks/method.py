@@ -1,0 +1,100 @@
+"""How long one training step, one swap and one fine-tuning step take, at params.yaml's sizes.
+
+Run: python benchmarks/method.py. Random pictures and untrained weights: time does not depend on
+what is drawn.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facegraft.calibration import Thresholds
+from facegraft.config import Params, load_params
+from facegraft.dataset import REGIONS, Grid
+from facegraft.model import Model, ModelConfig
+from facegraft.swap import swap
+from facegraft.training import init_state, train
+
+STEPS = 12
+IDENTITY_WIDTH = 40
+ATTRIBUTE_WIDTH = 60
+
+
+def main() -> None:
+    params = load_params(Path("params.yaml"))
+    grid = random_grid(params)
+    config = ModelConfig.from_params(params.train, [grid])
+    print(f"{params.data.size} px, {torch.get_num_threads()} threads; seconds, median")
+    print(f"training step      {training_step(params, config, grid):8.3f}")
+    print(f"encoder alone      {encoder_step(params, config, grid):8.3f}")
+    first, tuned = swap_times(params, Model(config).eval().requires_grad_(False))
+    print(f"swap, no tuning    {first:8.3f}")
+    print(f"fine-tuning step   {tuned:8.3f}")
+
+
+def random_grid(params: Params) -> Grid:
+    """A grid of noise of the dataset's shape, with one group of codes for each latent group."""
+    rng = np.random.default_rng(0)
+    data, section = params.data, params.train
+    shape = (data.identities, data.attributes)
+    return Grid(
+        name="train-000",
+        images=rng.integers(0, 256, (*shape, 3, data.size, data.size), dtype=np.uint8),
+        regions=rng.integers(0, len(REGIONS), (*shape, data.size, data.size), dtype=np.uint8),
+        landmarks=np.full((*shape, 5, 2), data.size / 2, np.float32),
+        identity_ids=tuple(f"i{i}" for i in range(data.identities)),
+        attribute_ids=tuple(f"a{a}" for a in range(data.attributes)),
+        identity_code=rng.normal(size=(data.identities, IDENTITY_WIDTH)).astype(np.float32),
+        attribute_code=rng.normal(size=(data.attributes, ATTRIBUTE_WIDTH)).astype(np.float32),
+        keys=np.array([[f"i{i}/a{a}" for a in range(shape[1])] for i in range(shape[0])], object),
+        identity_groups=_groups(section.identity, IDENTITY_WIDTH),
+        attribute_groups=_groups(section.attribute, ATTRIBUTE_WIDTH),
+    )
+
+
+def training_step(params: Params, config: ModelConfig, grid: Grid) -> float:
+    section = params.train.model_copy(update={"steps": STEPS, "teach_steps": 0})
+    return median(train(init_state(section, config, grid), [grid], section))
+
+
+def encoder_step(params: Params, config: ModelConfig, grid: Grid) -> float:
+    section = params.train.model_copy(update={"steps": STEPS, "teach_steps": STEPS})
+    return median(train(init_state(section, config, grid), [grid], section))
+
+
+def swap_times(params: Params, model: Model) -> tuple[float, float]:
+    """Seconds of a swap that passes at once, and of each step of one that never does."""
+    size = params.data.size
+    source, target = torch.rand(2, 1, 3, size, size) * 2 - 1
+    easy = Thresholds(identity_loss=1e9, attribute_loss=1e9)
+    hard = Thresholds(identity_loss=-1.0, attribute_loss=-1.0)
+    section = params.swap.model_copy(update={"budget_steps": STEPS})
+    at_once = median(swap(model, source, target, easy, section) for _ in range(STEPS))
+    started = time.perf_counter()
+    swap(model, source, target, hard, section)
+    return at_once, (time.perf_counter() - started - at_once) / STEPS
+
+
+def median(steps: Iterable[object]) -> float:
+    """Median seconds between steps; the first, which warms up, does not count."""
+    marks = [time.perf_counter()]
+    marks += [time.perf_counter() for _ in steps]
+    return statistics.median(np.diff(marks)[1:])
+
+
+def _groups(named: Iterable[str], width: int) -> dict[str, tuple[int, int]]:
+    names = list(named)
+    bounds = np.linspace(0, width, len(names) + 1).astype(int)
+    return {
+        name: (int(a), int(b)) for name, a, b in zip(names, bounds[:-1], bounds[1:], strict=True)
+    }
+
+
+if __name__ == "__main__":
+    main()
