@@ -1,0 +1,58 @@
+"""Model folders: whole, safe, and clear when they are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from facegraft.checkpoint import CheckpointError, load_model, read_json, save_model
+from tests import tiny
+
+
+def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
+    model = tiny.state().ema
+    save_model(model, tmp_path)
+    loaded = load_model(tmp_path)
+    image = torch.rand(1, 3, 32, 32)
+    assert loaded.config == model.config
+    assert torch.equal(loaded.swap(image, -image).image, model.swap(image, -image).image)
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_weights_are_safetensors_not_pickle(tmp_path: Path) -> None:
+    save_model(tiny.state().ema, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+    head = (tmp_path / "model.safetensors").read_bytes()[:9]
+    assert head[8:9] == b"{"  # eight bytes of length, then JSON
+
+
+def test_missing_and_damaged_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.json: not found; train first"):
+        load_model(tmp_path)
+    save_model(tiny.state().ema, tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(CheckpointError, match="unusable model"):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    save_model(tiny.state().ema, tmp_path / "one")
+    save_model(tiny.state(latent_dim=16).ema, tmp_path / "other")
+    (tmp_path / "other" / "model.json").replace(tmp_path / "one" / "model.json")
+    with pytest.raises(CheckpointError, match="unusable model"):
+        load_model(tmp_path / "one")
+
+
+def test_json_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(CheckpointError, match="not found; run the stage"):
+        read_json(path)
+    path.write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_json(path)
+    path.write_text("[1]")
+    with pytest.raises(CheckpointError, match="no JSON object"):
+        read_json(path)

@@ -1,0 +1,76 @@
+"""The command line: help, one-line errors, exit codes, progress."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from facegraft.cli import main
+from facegraft.stages import progress
+from tests import synthetic, tiny
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(tiny.ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def test_help_names_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    for command in ("data", "validate", "train", "evaluate", "promote", "swap-queue", "rollback"):
+        assert command in shown
+
+
+def test_a_folder_without_params_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--project", str(tmp_path), "train"]) == 1
+    shown = capsys.readouterr().err
+    assert "params.yaml: not found; run from the project folder" in shown
+    assert "Traceback" not in shown
+
+
+def test_training_without_data_says_what_to_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--project", str(folder), "train"]) == 1
+    assert "run `facegraft data`" in capsys.readouterr().err
+
+
+def test_swapping_without_a_champion_says_what_to_run(
+    folder: Path, mlflow_template: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(mlflow_template, folder / "mlruns")
+    synthetic.dataset(folder / "data")
+    assert main(["--project", str(folder), "swap", "test-000/i00/a00", "test-000/i01/a01"]) == 1
+    shown = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "no champion in the registry" in shown
+    assert "facegraft promote" in shown
+
+
+def test_bad_usage_exits_with_two() -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["swap", "only-one"])
+    assert ended.value.code == 2
+
+
+def test_progress_lines_carry_share_and_eta_and_always_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    written: list[str] = []
+    report = progress.lines("train", written.append)
+    for done in range(11):
+        report(done, 10, "x")
+        now[0] += 2.0
+    assert written[0] == "train 0/10 0% ETA ? x"
+    assert written[1] == "train 3/10 30% ETA 00:14 x"
+    assert written[-1] == "train 10/10 100% ETA 00:00 x"
+    assert len(written) < 7
