@@ -5,12 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import deploy, flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectAlreadyExists
 
 from flows.services import WORK_POOL
@@ -50,6 +58,7 @@ def register(root: Path) -> None:
     """Make or update the work pool and every deployment on the server in PREFECT_API_URL."""
     with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+    forget_missed_runs()
     deploy(
         *(_deployment(root, name, dict(how)) for name, how in DEPLOYMENTS.items()),
         work_pool_name=WORK_POOL,
@@ -57,6 +66,26 @@ def register(root: Path) -> None:
         push=False,
         print_next_steps_message=False,
     )
+
+
+def forget_missed_runs() -> int:
+    """Delete what crons planned while no worker was up; else a day off ends in a hundred runs.
+
+    A run that a person planned is kept.
+    """
+    planned = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime.model_validate(
+            {"before_": datetime.now(UTC)}
+        ),
+    )
+    with get_client(sync_client=True) as client:
+        missed = [
+            run for run in client.read_flow_runs(flow_run_filter=planned) if run.auto_scheduled
+        ]
+        for run in missed:
+            client.delete_flow_run(run.id)
+    return len(missed)
 
 
 def _deployment(root: Path, name: str, how: dict[str, Any]) -> Any:

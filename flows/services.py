@@ -27,6 +27,9 @@ PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 WORK_POOL = "facegraft"
 
+WORKER_LIMIT = 2
+"""Flow runs at once: a training, and a swap beside it."""
+
 READY_SECONDS = 180.0
 STOP_SECONDS = 20.0
 """Given to a process to end by itself before it is killed."""
@@ -119,7 +122,10 @@ def services(
         tell("registering the deployments")
         _register_deployments(project, environment)
         if worker:
-            command = ["prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"]
+            command = [
+                *("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
+                *("--limit", str(WORKER_LIMIT)),
+            ]
             stack.enter_context(_process(project, "worker", command, environment))
         stack.enter_context(_noted(project, addresses))
         yield addresses

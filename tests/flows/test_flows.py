@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
 
 from facegraft.adapters import registry
 from facegraft.project import Project
 from facegraft.sidecar import SwapRecord
 from flows.artifacts import publish_retrain
-from flows.deployments import DEPLOYMENTS
+from flows.deployments import DEPLOYMENTS, forget_missed_runs
 from flows.rollback import rollback
 from flows.swap import swap
 from flows.swap_queue import swap_queue
@@ -118,3 +122,34 @@ def test_every_field_of_a_form_explains_itself(name: str) -> None:
     for field, schema in parameter_schema(loaded).properties.items():
         assert len(schema.get("description", "")) > 20, field
         assert schema["title"] != field
+
+
+def test_runs_that_a_cron_planned_while_nobody_worked_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @flow
+    def nothing() -> None:
+        """Never run."""
+
+    now = datetime.now(UTC)
+    with get_client(sync_client=True) as client:
+        past, future = (
+            client.create_flow_run(
+                nothing, state=Scheduled(scheduled_time=now + timedelta(hours=h))
+            )
+            for h in (-1, 1)
+        )
+        assert forget_missed_runs() == 0  # a person planned them
+        assert client.read_flow_run(past.id).id == past.id
+
+        read = SyncPrefectClient.read_flow_runs
+
+        def as_if_by_cron(self: SyncPrefectClient, **filters: Any) -> list[Any]:
+            found = read(self, **filters)
+            return [run.model_copy(update={"auto_scheduled": True}) for run in found]
+
+        monkeypatch.setattr(SyncPrefectClient, "read_flow_runs", as_if_by_cron)
+        assert forget_missed_runs() == 1
+        with pytest.raises(ObjectNotFound):
+            client.read_flow_run(past.id)
+        assert client.read_flow_run(future.id).id == future.id
