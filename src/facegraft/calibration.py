@@ -1,4 +1,4 @@
-"""Where the swap thresholds stand: between the losses of what is the same and what differs.
+"""Where the swap thresholds stand: at the losses of what is the same, below what differs.
 
 An encoder reads its own success, so a threshold means something only if, on held-out images, the
 losses between two images of one person (or one attribute set) lie below those between different
@@ -46,8 +46,8 @@ class Separation(Section):
 
     @property
     def threshold(self) -> float:
-        """Half-way between the two percentiles."""
-        return 0.5 * (self.same + self.different)
+        """As close as equals are, up to the percentile `same`; where it may stand at all."""
+        return self.same
 
     @property
     def apart(self) -> bool:

@@ -62,10 +62,10 @@ def calibration(same: float, different: float) -> Calibration:
     )
 
 
-def test_thresholds_stand_half_way() -> None:
+def test_thresholds_stand_where_equals_are() -> None:
     thresholds = calibration(0.2, 0.4).thresholds()
-    assert thresholds.identity_loss == pytest.approx(0.3)
-    assert thresholds.attribute_loss == pytest.approx(0.2)
+    assert thresholds.identity_loss == 0.2
+    assert thresholds.attribute_loss == 0.1
 
 
 @pytest.mark.parametrize(("same", "different"), [(0.4, 0.3), (0.3, 0.3), (math.nan, 0.3)])
