@@ -92,14 +92,17 @@ class Service:
 
 @contextmanager
 def services(
-    project: Project, *, worker: bool = True, tell: Callable[[str], None] = print
+    project: Project,
+    *,
+    worker: bool = True,
+    ports: tuple[int, int] = (PREFECT_PORT, MLFLOW_PORT),
+    tell: Callable[[str], None] = print,
 ) -> Iterator[Addresses]:
     """Start the servers, register the deployments, and stop everything when the block ends.
 
-    The default ports are used where they are free, else any.
-
     Args:
         worker: start a worker too, so that deployments run.
+        ports: of Prefect and MLflow; another where one is taken (0: any).
 
     Raises:
         ServiceError: one did not come up, or this project's servers run already.
@@ -108,8 +111,8 @@ def services(
     if already is not None:
         raise ServiceError(f"already running: {already.prefect} and {already.mlflow}")
     addresses = Addresses(
-        prefect=f"http://{HOST}:{_free_port(PREFECT_PORT)}",
-        mlflow=f"http://{HOST}:{_free_port(MLFLOW_PORT)}",
+        prefect=f"http://{HOST}:{_free_port(ports[0])}",
+        mlflow=f"http://{HOST}:{_free_port(ports[1])}",
     )
     environment = {**os.environ, **base_environment(project), **addresses.environment}
     with ExitStack() as stack:
@@ -118,7 +121,13 @@ def services(
             stack.enter_context(_process(project, name, command, environment))
             for name, command in _server_commands(project, addresses).items()
         ]
-        _wait_until(addresses.healthy, servers, project)
+        numbers = [_port(addresses.prefect), _port(addresses.mlflow)]
+        _wait_until(
+            # Another program may have taken a port meanwhile, and answer there just as well.
+            lambda: addresses.healthy() and all(map(_listens, servers, numbers)),
+            servers,
+            project,
+        )
         tell("registering the deployments")
         _register_deployments(project, environment)
         if worker:
@@ -167,9 +176,7 @@ def stop_tree(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 def _server_commands(project: Project, addresses: Addresses) -> Mapping[str, list[str]]:
     project.mlruns.mkdir(parents=True, exist_ok=True)
-    prefect_port, mlflow_port = (
-        address.rpartition(":")[2] for address in (addresses.prefect, addresses.mlflow)
-    )
+    prefect_port, mlflow_port = str(_port(addresses.prefect)), str(_port(addresses.mlflow))
     database = f"sqlite:///{project.mlruns.resolve() / 'mlflow.db'}"
     return {
         "prefect": ["prefect", "server", "start", "--host", HOST, "--port", prefect_port],
@@ -244,6 +251,22 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
+
+
+def _listens(service: Service, port: int) -> bool:
+    """Whether the service, or a process that it started, listens on the port."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(service.process.pid)
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for process in (parent, *parent.children(recursive=True))
+            for connection in process.net_connections(kind="tcp")
+        )
+    return False
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _free_port(wanted: int) -> int:

@@ -96,7 +96,7 @@ def start(project: Project) -> Iterator[Live]:
     os.environ.update(CRON)
     try:
         with (
-            services(project, tell=lambda _: None) as addresses,
+            services(project, ports=(0, 0), tell=lambda _: None) as addresses,
             httpx.Client(trust_env=False, timeout=30.0) as http,
         ):
             yield Live(project, addresses, http)

@@ -80,3 +80,19 @@ def test_nothing_calls_home_and_state_stays_in_the_project(
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert environment["DVC_NO_ANALYTICS"] == "1"
     assert Path(environment["PREFECT_HOME"]).is_relative_to(tmp_path)
+
+
+def test_only_the_process_that_listens_counts(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    port = services._free_port(0)
+    command = ["http.server", str(port), "--bind", services.HOST]
+    with services._process(project, "prefect", command, {}) as listener:
+        live_servers.wait_for(lambda: services._listens(listener, port), 20.0)
+        with services._process(project, "mlflow", command, {}) as late:
+            late.process.wait(20)
+            assert not services._listens(late, port)
+            with pytest.raises(ServiceError, match="mlflow ended"):
+                services._wait_until(
+                    lambda: services._listens(late, port), [listener, late], project
+                )
+    assert not services._listens(listener, port)
