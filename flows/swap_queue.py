@@ -21,11 +21,16 @@ class PairsFailed(RuntimeError):
 @task(name="swap-queue")
 def swap_queue_task(jobs: str, limit: int | None) -> dict[str, str]:
     """Swap what has no result yet, in order; one runner at a time."""
+    from facegraft.stages.swap_queue import QueueBusy
     from facegraft.stages.swap_queue import swap_queue as swap_queue_stage
 
     project, params = open_project()
     path = project.root / Path(jobs)
-    outcome = swap_queue_stage(project, params, path, progress("swap-queue"), limit=limit)
+    try:
+        outcome = swap_queue_stage(project, params, path, progress("swap-queue"), limit=limit)
+    except QueueBusy as error:  # whoever holds the list does the work
+        get_run_logger().warning("nothing done: %s", error)
+        return {}
     failed = {one.job: one.message for one in outcome.failed}
     text = (
         f"{len(outcome.done)} swapped now, {outcome.skipped} done before, {len(failed)} could not"

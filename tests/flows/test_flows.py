@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
@@ -89,6 +90,14 @@ def test_a_pair_that_cannot_be_tried_fails_the_run_and_not_the_others(project: P
     assert state.is_failed()
     assert "nobody" in state.message
     assert [record.source.given for record in records(project).values()] == [SOURCE]
+
+
+def test_a_list_that_another_runner_holds_is_left_to_it(project: Project) -> None:
+    folder = project.swaps / "jobs"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        assert swap_queue("jobs.csv", limit=None) == {}
+    assert not records(project)
 
 
 def test_rollback_without_a_predecessor_says_so(project: Project) -> None:
