@@ -15,7 +15,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from facegraft.adapters.tracking import experiment_url
+from facegraft.adapters.tracking import experiment_url, find_run
 from facegraft.project import Project
 from facegraft.stages.swap import SwapResult
 
@@ -51,11 +51,15 @@ def publish_retrain(project: Project) -> None:
         description="Held-out benchmark beside its three baselines",
     )
     decision = _read(project.promotion / "decision.json")
+    run = find_run(project, decision["run_id"])
+    address = run.url if run else experiment_url(project)
     create_markdown_artifact(
-        _decision_text(decision), key="promotion", description="What the promotion gate decided"
+        _decision_text(decision, address),
+        key="promotion",
+        description="What the promotion gate decided",
     )
     create_link_artifact(
-        decision["run_url"],
+        address,
         link_text="the training run in MLflow",
         key="mlflow-run",
         description=f"All runs: {experiment_url(project)}",
@@ -143,14 +147,14 @@ def _gate_rows(project: Project) -> list[dict[str, Any]]:
     ]
 
 
-def _decision_text(decision: Mapping[str, Any]) -> str:
+def _decision_text(decision: Mapping[str, Any], run: str) -> str:
     verdict = "promoted" if decision["promoted"] else "not promoted"
     reasons = "\n".join(f"- {reason}" for reason in decision["reasons"])
     return (
         f"## Version {decision['challenger']} {verdict}\n\n{reasons}\n\n"
         f"Champion before: {decision['champion_before'] or 'none'};"
         f" now: {decision['champion_now'] or 'none'}\n\n"
-        f"[The training run in MLflow]({decision['run_url']})\n"
+        f"[The training run in MLflow]({run})\n"
     )
 
 

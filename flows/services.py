@@ -142,11 +142,10 @@ def services(
 
 def base_environment(project: Project) -> dict[str, str]:
     """Environment of every process: telemetry off, state inside the project folder."""
-    home = os.environ.get("PREFECT_HOME") or str(project.root.resolve() / ".prefect")
     return {
         **QUIET,
         **PATIENT_SQLITE,
-        "PREFECT_HOME": home,
+        "PREFECT_HOME": str(project.root.resolve() / ".prefect"),
         "PREFECT_CLI_PROMPT": "false",
         "PYTHONUNBUFFERED": "1",
         # Waiting threads that spin slow everything down where cores are shared.

@@ -74,7 +74,7 @@ def test_a_server_that_ends_is_named_with_its_last_line(tmp_path: Path) -> None:
 def test_nothing_calls_home_and_state_stays_in_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", "/somewhere/else")
     environment = services.base_environment(Project(tmp_path))
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"

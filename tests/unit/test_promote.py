@@ -86,6 +86,7 @@ def test_the_first_model_becomes_champion_and_the_run_says_so(
     assert (decision["champion_before"], decision["champion_now"]) == (None, "1")
     run = tracking.client(project).get_run(registry.get(project, "1").run_id)
     assert run.data.tags["gate"] == "promoted"
+    assert decision["run_id"] == run.info.run_id
 
 
 def test_a_better_model_takes_over_and_can_be_taken_back(project: Project, params: Params) -> None:

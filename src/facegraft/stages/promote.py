@@ -39,7 +39,8 @@ class PromotionReport(Section):
     metric: str
     challenger_figures: dict[str, object]
     champion_figures: dict[str, object] | None
-    run_url: str
+    run_id: str
+    """The MLflow run that trained the challenger."""
     decided_at: str
     """UTC, ISO 8601."""
 
@@ -110,7 +111,7 @@ def _record(
         metric=params.promote.metric,
         challenger_figures=challenger.benchmark,
         champion_figures=None if champion_figures is None else dict(champion_figures),
-        run_url=run.url,
+        run_id=run.id,
         decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     with replacing(_decision_file(project)) as path:
