@@ -39,9 +39,19 @@ class Live:
         return self.http.get(path).raise_for_status().json()
 
     def trigger(self, name: str, parameters: dict[str, Any]) -> httpx.Response:
-        """What the dashboard's Run button sends."""
-        identity = self.deployment(name)["id"]
-        return self.post(f"/deployments/{identity}/create_flow_run", {"parameters": parameters})
+        """What the dashboard's Run button sends; again while the server says that it is busy.
+
+        On SQLite under load Prefect answers 5xx now and then; its own clients try again too.
+        """
+        path = f"/deployments/{self.deployment(name)['id']}/create_flow_run"
+        return wait_for(
+            lambda: (
+                answer
+                if (answer := self.post(path, {"parameters": parameters})).status_code < 500
+                else None
+            ),
+            30.0,
+        )
 
     def run(self, run_id: str) -> dict[str, Any]:
         return self.http.get(f"{self.addresses.prefect}/api/flow_runs/{run_id}").json()
@@ -72,7 +82,7 @@ def wait_for(look: Callable[[], Any], seconds: float) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()
-        if found:
+        if found is not None and found is not False and found != [] and found != {}:
             return found
         time.sleep(0.25)
     raise TimeoutError(f"nothing after {seconds:.0f} s")
