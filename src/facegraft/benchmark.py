@@ -136,6 +136,8 @@ def benchmark(
 ) -> dict[str, float]:
     """Every metric of every row, averaged over the pairs; (the true swap has no PSNR to itself).
 
+    `model/psnr_changed_gain` is what the model adds to copying the target, in dB.
+
     A face that the judge does not find counts as similarity 0, not closer to the source, not
     retrieved: a missing figure never flatters.
     """
@@ -144,7 +146,9 @@ def benchmark(
         for key, value in _pair_figures(model, grids, pair, gallery, embed):
             figures.setdefault(key, []).append(value)
         report(index + 1, len(pairs), "benchmark: pairs")
-    return {key: _mean(values) for key, values in figures.items()}
+    means = {key: _mean(values) for key, values in figures.items()}
+    gain = means["model/psnr_changed"] - means["copy_target/psnr_changed"]
+    return {**means, "model/psnr_changed_gain": gain}
 
 
 def _mean(values: list[float]) -> float:

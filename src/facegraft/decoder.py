@@ -53,12 +53,17 @@ class TextureWarp(nn.Module):
     A change of facial shape moves most pixels a little and repaints few, so this is sharp from
     the first step; flow and share start at (nearly) nothing, that is at a copy of the target.
 
+    The flow is a grid of CONTROL x CONTROL handles, bilinear between them, and a handle cannot
+    move further than its neighbour lies: a dense flow folds the mouth over itself.
+
     Args:
         channels: of the last layer's features.
         reach: longest displacement, as a fraction of half the picture's side.
     """
 
-    def __init__(self, channels: int, reach: float = 0.3) -> None:
+    CONTROL = 8
+
+    def __init__(self, channels: int, reach: float = 0.2) -> None:
         super().__init__()
         self.reach = reach
         self.to_flow = nn.Conv2d(channels, 3, 5, padding=2)
@@ -68,8 +73,10 @@ class TextureWarp(nn.Module):
 
     def forward(self, x: Tensor, painted: Tensor, texture: Tensor) -> Tensor:
         """Features (B, C, S, S), painted and texture (B, 3, S, S) in [-1, 1] -> image, same."""
-        flow, share = F.avg_pool2d(self.to_flow(x), 3, stride=1, padding=1).split((2, 1), dim=1)
-        shift = self.reach * torch.tanh(flow).permute(0, 2, 3, 1)  # (B, S, S, 2)
+        flow, share = self.to_flow(x).split((2, 1), dim=1)
+        handles = self.reach * torch.tanh(F.adaptive_avg_pool2d(flow, self.CONTROL))
+        shift = F.interpolate(handles, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        shift = shift.permute(0, 2, 3, 1)  # (B, S, S, 2)
         still = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
         grid = F.affine_grid(still, list(texture.shape), align_corners=False) + shift
         bent = F.grid_sample(texture, grid, padding_mode="border", align_corners=False)

@@ -71,6 +71,9 @@ def test_baselines_stand_beside_the_model_and_are_what_they_are_called() -> None
     assert figures["copy_target/judge_closer_to_source"] == 0.0
     assert figures["copy_source/judge_closer_to_source"] == 1.0
     assert "true_swap/psnr" not in figures
+    assert figures["model/psnr_changed_gain"] == pytest.approx(
+        figures["model/psnr_changed"] - figures["copy_target/psnr_changed"]
+    )
     assert all(np.isfinite(value) for value in figures.values())
 
 

@@ -33,10 +33,14 @@ def lines(title: str, write: Callable[[str], None]) -> Progress:
     """Progress as text lines with an ETA, at most one per 5 s and always the last."""
     started = time.monotonic()
     last = started - SECONDS_BETWEEN_LINES
+    before = 0
 
     def report(done: int, total: int, text: str) -> None:
-        nonlocal last
+        nonlocal started, last, before
         now = time.monotonic()
+        if done < before:  # a new phase: its pace is its own
+            started = now
+        before = done
         if now - last < SECONDS_BETWEEN_LINES and done < total:
             return
         last = now
