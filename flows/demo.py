@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from flows.services import (
     running,
     services,
     show,
-    stop_on_signal,
+    stop_on_signals,
     wait_for_the_end,
 )
 
@@ -34,7 +33,7 @@ def main() -> int:
         help="leave the servers up until Ctrl-C, to look around (default: on a terminal)",
     )
     keep = options.parse_args().keep
-    signal.signal(signal.SIGTERM, stop_on_signal)
+    stop_on_signals()
     try:
         return demo(Project(Path.cwd()), keep=keep)
     except ServiceError as error:

@@ -302,14 +302,19 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "no output"
 
 
-def stop_on_signal(number: int, frame: object) -> None:
-    """Handler of SIGTERM: as Ctrl-C."""
-    raise KeyboardInterrupt
+def stop_on_signals() -> None:
+    """SIGTERM ends the program in order, and so does Ctrl-C where a shell had it ignored."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def wait_for_the_end() -> None:
     """Until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, stop_on_signal)
+    stop_on_signals()
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
@@ -325,7 +330,7 @@ def show(addresses: Addresses) -> None:
 
 def main() -> int:
     project = Project(Path.cwd())
-    signal.signal(signal.SIGTERM, stop_on_signal)
+    stop_on_signals()
     try:
         with services(project) as addresses:
             show(addresses)
