@@ -73,10 +73,15 @@ class Addresses:
 
 
 def running(project: Project) -> Addresses | None:
-    """This project's servers, if they were started and both answer."""
+    """This project's servers, if who started them lives and both answer.
+
+    A killed starter leaves its note behind, and another project's servers may hold its ports.
+    """
     try:
         noted = json.loads(_note(project).read_text(encoding="utf-8"))
     except FileNotFoundError:
+        return None
+    if not psutil.pid_exists(noted["pid"]):
         return None
     addresses = Addresses(prefect=noted["prefect"], mlflow=noted["mlflow"])
     return addresses if addresses.healthy() else None
@@ -282,7 +287,9 @@ def _free_port(wanted: int) -> int:
 def _noted(project: Project, addresses: Addresses) -> Iterator[None]:
     """Others in this project find the servers by this file."""
     with replacing(_note(project)) as path:
-        path.write_text(json.dumps(asdict(addresses)) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps({**asdict(addresses), "pid": os.getpid()}) + "\n", encoding="utf-8"
+        )
     try:
         yield
     finally:

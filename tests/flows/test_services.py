@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -61,6 +62,20 @@ def test_servers_that_are_gone_do_not_run(tmp_path: Path) -> None:
     with services._noted(project, Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")):
         assert services.running(project) is None
     assert not services._note(project).exists()
+
+
+def test_the_note_of_a_killed_starter_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    monkeypatch.setattr(Addresses, "healthy", lambda self: True)  # another project's servers
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        killed.wait()
+    with services._noted(project, Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")):
+        assert services.running(project) is not None
+        noted = json.loads(services._note(project).read_text())
+        services._note(project).write_text(json.dumps({**noted, "pid": killed.pid}))
+        assert services.running(project) is None
 
 
 def test_a_server_that_ends_is_named_with_its_last_line(tmp_path: Path) -> None:
