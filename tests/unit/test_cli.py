@@ -75,7 +75,7 @@ def test_progress_lines_carry_share_and_eta_and_always_the_last(
     assert written[-1] == "train 10/10 100% ETA 00:00 x"
     assert len(written) < 7
     now[0] += 1000.0
-    report(0, 4, "next phase")
+    report(1, 4, "resumed")
     now[0] += 6.0
-    report(2, 4, "next phase")
-    assert written[-1] == "train 2/4 50% ETA 00:06 next phase"
+    report(2, 4, "resumed")
+    assert written[-1] == "train 2/4 50% ETA 00:12 resumed"

@@ -33,18 +33,19 @@ def lines(title: str, write: Callable[[str], None]) -> Progress:
     """Progress as text lines with an ETA, at most one per 5 s and always the last."""
     started = time.monotonic()
     last = started - SECONDS_BETWEEN_LINES
+    first: int | None = None
     before = 0
 
     def report(done: int, total: int, text: str) -> None:
-        nonlocal started, last, before
+        nonlocal started, last, first, before
         now = time.monotonic()
-        if done < before:  # a new phase: its pace is its own
-            started = now
+        if first is None or done < before:  # the start, perhaps resumed, or a new phase
+            started, first = now, done
         before = done
         if now - last < SECONDS_BETWEEN_LINES and done < total:
             return
         last = now
-        eta = (now - started) / done * (total - done) if done else None
+        eta = (now - started) / (done - first) * (total - done) if done > first else None
         remaining = "?" if eta is None else tqdm.format_interval(eta)
         write(f"{title} {done}/{total} {100 * done // max(total, 1)}% ETA {remaining} {text}")
 
