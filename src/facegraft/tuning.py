@@ -109,7 +109,8 @@ def tune(
     best, best_image = trace[0], first
     optimizer = torch.optim.Adam(_fine_parameters(decoder), lr=params.learning_rate)
     while not best.passes(thresholds) and trace[-1].step < params.budget_steps:
-        for _ in range(min(params.check_every, params.budget_steps - trace[-1].step)):
+        step = min(trace[-1].step + params.check_every, params.budget_steps)
+        for _ in range(step - trace[-1].step):
             image = compose(decoder(fused))
             z = model.encoder(_jittered(image))
             identity = identity_loss_per_pair(model.layout, z, z_source).mean()
@@ -121,7 +122,6 @@ def tune(
             optimizer.step()
         with torch.no_grad():
             image = compose(decoder(fused))
-            step = trace[-1].step + min(params.check_every, params.budget_steps - trace[-1].step)
             trace.append(judge(image, step))
         if trace[-1].excess(thresholds) < best.excess(thresholds):
             best, best_image = trace[-1], image
