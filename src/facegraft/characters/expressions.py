@@ -51,7 +51,7 @@ GAZES: tuple[dict[str, float], ...] = (
 )
 """Where the eyes look, as ARKit weights."""
 
-ODDS = {"neutral": 3.0, "smile": 2.0, "laugh": 1.5, "wink": 0.5, "asleep": 0.5}
+ODDS = {"neutral": 3.0, "smile": 2.0, "laugh": 1.5, "wink": 0.4, "asleep": 0.3}
 """How often `sample_expression` starts from an expression, relative to 1."""
 
 

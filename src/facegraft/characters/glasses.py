@@ -13,7 +13,7 @@ _SECTION = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)], np.float32)
 
 RIM = AROUND * 4
 VERTICES = 2 * RIM + 3 * 8 + 2
-THICKNESS = 0.014
+THICKNESS = 0.011
 
 
 def glasses_triangles() -> tuple[np.ndarray, np.ndarray]:

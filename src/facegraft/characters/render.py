@@ -23,9 +23,6 @@ from facegraft.dataset import FACE_REGIONS
 SIZES = (16, 1024)
 SUPERSAMPLES = (1, 4)
 
-SUNKEN = 0.07
-"""Teeth and tongue are drawn this much (decimetres) further away, so that lips win ties."""
-
 
 @dataclass(frozen=True)
 class Rendering:
@@ -124,7 +121,7 @@ def timed_render(
     posed = pose(assets, head, attributes)
     view = camera.frame(framing, size * supersample, posed.turned)
     screen, distance = view.project(posed.vertices.numpy())
-    distance[assets.sunken_vertices.numpy()] += SUNKEN
+    distance[: len(assets.recess)] += assets.recess.numpy()
     times.append(time.perf_counter())
     seen = _rasterise(assets, attributes, screen, distance, view.size)
     times.append(time.perf_counter())
