@@ -90,9 +90,7 @@ def verification(
     embeddings = []
     for _ in range(pairs):
         shape = replace(paint, axes=judged.person(rng).axes)
-        embeddings.append(
-            [judged.embedding(shape, sample_attributes(rng)) for _ in range(2)]
-        )
+        embeddings.append([judged.embedding(shape, sample_attributes(rng)) for _ in range(2)])
     table = np.array(embeddings)
     table = table[~np.isnan(table).any(axis=(1, 2))]
     cosine = table[:, 0] @ table[:, 1].T

@@ -59,6 +59,7 @@ class Assets:
         landmark_vertices: int64 (5,), with the eyes' entries unused.
         recess: float32 (V,), how much further away a vertex is drawn than it is, decimetres:
             teeth, tongue and the inside of the mouth lie behind the lips, lashes before the lid.
+        tongue_vertices: int64; a tongue that is put out loses its recess.
         bridge_vertex: the nose's bridge between the eyes.
         code_basis: float32 (C', 2 P) and code_groups: see `code_basis.shape_basis`.
     """
@@ -84,6 +85,7 @@ class Assets:
     lid_weight: torch.Tensor
     landmark_vertices: torch.Tensor
     recess: torch.Tensor
+    tongue_vertices: torch.Tensor
     bridge_vertex: int
     code_basis: np.ndarray
     code_groups: dict[str, slice]
@@ -203,6 +205,7 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "expression_names": np.array(list(shape.expressions)),
         "landmark_vertices": _landmarks(shape, skin),
         "recess": _recess(shape),
+        "tongue_vertices": np.unique(shape.triangles[shape.material == MATERIALS.index("tongue")]),
         "bridge_vertex": np.array(_bridge(shape, skin)),
         "code_basis": basis,
         "code_names": np.array(list(groups)),
@@ -248,6 +251,7 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         lid_weight=tensor("lid_weight"),
         landmark_vertices=tensor("landmark_vertices"),
         recess=tensor("recess"),
+        tongue_vertices=tensor("tongue_vertices"),
         bridge_vertex=int(arrays["bridge_vertex"]),
         code_basis=arrays["code_basis"],
         code_groups=dict(zip((str(n) for n in arrays["code_names"]), slices, strict=True)),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from facegraft.characters.errors import CharacterError
-from facegraft.characters.expressions import sample_expression
+from facegraft.characters.expressions import EXPRESSION_NAMES, sample_expression
 from facegraft.characters.face_paint import FACE_PAINTS, SCARS
 from facegraft.characters.facial_hair import FACIAL_HAIR
 from facegraft.characters.glasses import GLASSES
@@ -22,21 +22,6 @@ Colour = tuple[float, float, float]
 BACKGROUND_STYLES = ("plain", "gradient", "halo", "stripes", "checks", "clouds")
 COSTUME_STYLES = ("crew", "vneck", "turtleneck", "yoke")
 COSTUME_PATTERNS = ("plain", "stripes", "checks", "trim")
-
-EXPRESSION_NAMES = (
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
-    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
-    "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft",
-    "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight",
-    "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose",
-    "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
-    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft",
-    "mouthPressRight", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper",
-    "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight",
-    "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight", "tongueOut",
-)  # fmt: skip
-"""The 52 ARKit shapes."""
 
 RANGES: dict[str, tuple[float, float]] = {
     "yaw": (-45, 45),
@@ -170,11 +155,11 @@ def sample_attributes(rng: np.random.Generator) -> Attributes:
     skin = _skin_colour(rng)
     lip = (0.88 * skin[0], 0.55 * skin[1], 0.56 * skin[2])
     brow = (0.62 * hair[0], 0.62 * hair[1], 0.62 * hair[2])
-    light_azimuth = rng.normal(0, 28)
+    light_azimuth = rng.normal(0, 26)
     return Attributes(
         expression=sample_expression(rng),
-        yaw=_angle(rng, "yaw", 13),
-        pitch=_angle(rng, "pitch", 6),
+        yaw=_angle(rng, "yaw", 12),
+        pitch=_angle(rng, "pitch", 5),
         roll=_angle(rng, "roll", 5),
         skin=skin,
         lip=lip,
@@ -192,8 +177,8 @@ def sample_attributes(rng: np.random.Generator) -> Attributes:
         costume_pattern=_choice(rng, COSTUME_PATTERNS),
         costume=_colour(rng, 0.85),
         costume2=_colour(rng, 0.85),
-        facial_hair=_seldom(rng, FACIAL_HAIR, 0.15),
-        face_paint=_seldom(rng, FACE_PAINTS, 0.06),
+        facial_hair=_seldom(rng, FACIAL_HAIR, 0.1),
+        face_paint=_seldom(rng, FACE_PAINTS, 0.05),
         paint=_colour(rng, 0.9),
         scar=_seldom(rng, SCARS, 0.08),
         glasses=_glasses(rng),
@@ -275,7 +260,7 @@ def _code(attributes: Attributes, name: str) -> list[float]:
     return [float(value == word) for word in CHOICES[name]]
 
 
-GLASSES_ODDS = (0.95, 0.02, 0.02, 0.01)
+GLASSES_ODDS = (0.96, 0.015, 0.015, 0.01)
 """How often `sample_attributes` draws each word of `GLASSES`."""
 
 
@@ -326,7 +311,7 @@ HAIR_RAMP = (
 
 
 def _skin_colour(rng: np.random.Generator) -> Colour:
-    if rng.random() < 0.15:
+    if rng.random() < 0.12:
         hue = float(rng.choice([0.28, 0.35, 0.5, 0.58, 0.66, 0.78, 0.02]))
         return colorsys.hsv_to_rgb(hue, float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.5, 0.9)))
     place = float(rng.uniform(0, len(SKIN_RAMP) - 1))

@@ -7,10 +7,10 @@ import numpy as np
 AXIS_DEVIATION = 0.42
 """Characters, not caricatures."""
 
-BOLDEST = 0.9
+BOLDEST = 1.0
 """For the proportions by which an independent recogniser tells faces apart; clipped at 1."""
 
-BOLD = 0.65
+BOLD = 0.7
 """For further proportions that stay pleasant when pushed."""
 
 MILD = 0.25
@@ -22,8 +22,7 @@ BOLDEST_AXES = (
     "brows/eyebrows_angle_up", "brows/eyebrows_trans_up",
     "eyes/eye_trans_out", "eyes/eye_trans_up", "eyes/eye_scale", "eyes/eye_epicanthus_out",
     "nose/nose_scale_vert", "nose/nose_scale_horiz", "nose/nose_base_up", "nose/nose_width3",
-    "nose/nose_trans_up", "nose/nose_nostrils_angle_up", "nose/nose_width2",
-    "nose/nose_nostrils_width", "nose/nose_curve", "nose/nose_volume",
+    "nose/nose_width2", "nose/nose_nostrils_width",
     "mouth/mouth_trans_up", "mouth/mouth_scale_horiz",
 )  # fmt: skip
 
@@ -31,6 +30,7 @@ BOLD_AXES = (
     "face_shape/chin_height", "face_shape/chin_width", "face_shape/cheek_volume",
     "face_shape/cheek_bones", "face_shape/forehead_temple",
     "eyes/eye_corner1_up", "eyes/eye_corner2_up", "eyes/eye_height2",
+    "nose/nose_trans_up", "nose/nose_nostrils_angle_up", "nose/nose_curve",
     "nose/nose_scale_depth", "nose/nose_hump", "nose/nose_greek", "nose/nose_flaring",
     "mouth/mouth_scale_vert", "mouth/mouth_angles_up", "mouth/mouth_trans_forward",
     "mouth/mouth_upperlip_height", "mouth/mouth_lowerlip_height",

@@ -121,7 +121,7 @@ def timed_render(
     posed = pose(assets, head, attributes)
     view = camera.frame(framing, size * supersample, posed.turned)
     screen, distance = view.project(posed.vertices.numpy())
-    distance[: len(assets.recess)] += assets.recess.numpy()
+    distance[: len(assets.recess)] += _recess(assets, attributes)
     times.append(time.perf_counter())
     seen = _rasterise(assets, attributes, screen, distance, view.size)
     times.append(time.perf_counter())
@@ -146,6 +146,16 @@ def _check(size: int, supersample: int) -> None:
         raise CharacterError(f"size is {size}; it lies in {SIZES[0]} to {SIZES[1]} pixels")
     if not SUPERSAMPLES[0] <= supersample <= SUPERSAMPLES[1]:
         raise CharacterError(f"supersample is {supersample}; it lies in 1 to 4")
+
+
+def _recess(assets: Assets, attributes: Attributes) -> np.ndarray:
+    """How much further away each vertex of the body is ordered than it is, float32 (V,)."""
+    recess = assets.recess.numpy()
+    out = attributes.expression.get("tongueOut", 0.0)
+    if out:
+        recess = recess.copy()
+        recess[assets.tongue_vertices.numpy()] *= 1 - out
+    return recess
 
 
 def _rasterise(
