@@ -37,6 +37,7 @@ SMALL = {
         "supersample": 1,
         "identities": 4,
         "attributes": 4,
+        "mixes": 1,
         "grids": {"train": 2, "validation": 1, "test": 1},
     },
     # The detector is not made for 32 px, and what it finds is not what is tested here.

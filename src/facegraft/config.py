@@ -46,8 +46,15 @@ class DataParams(Section):
     supersample: Annotated[int, Field(ge=1, le=4)] = Field(description="anti-aliasing factor")
     identities: Annotated[int, Field(ge=2)] = Field(description="identities in one grid")
     attributes: Annotated[int, Field(ge=2)] = Field(description="attribute sets in one grid")
+    mixes: int = Field(ge=0, description="of the identities: one with a region of another's")
     grids: GridCounts
     licence: str = Field(min_length=1, description="SPDX id written to the manifest")
+
+    @model_validator(mode="after")
+    def _two_are_left_to_mix(self) -> DataParams:
+        if self.identities - self.mixes < 2:
+            raise ValueError("mixes must leave at least 2 identities of their own")
+        return self
 
 
 class ValidateParams(Section):
