@@ -52,6 +52,7 @@ SMALL = {
         "batch_identities": 2,
         "batch_attributes": 2,
         "batch_pairs": 2,
+        "batch_regions": 0,
         "batch_reconstructions": 2,
         "log_every": 1,
         "evaluate_every": 3,
