@@ -31,6 +31,7 @@ def train_params(**changes: object) -> TrainParams:
         "batch_identities": 3,
         "batch_attributes": 2,
         "batch_pairs": 3,
+        "batch_regions": 1,
         "batch_reconstructions": 2,
     }
     return TrainParams.model_validate({**params().train.model_dump(), **small, **changes})

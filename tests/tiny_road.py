@@ -37,6 +37,7 @@ SMALL = {
         "supersample": 1,
         "identities": 4,
         "attributes": 4,
+        "mixes": 1,
         "grids": {"train": 2, "validation": 1, "test": 1},
     },
     # The detector is not made for 32 px, and what it finds is not what is tested here.
@@ -51,6 +52,7 @@ SMALL = {
         "batch_identities": 2,
         "batch_attributes": 2,
         "batch_pairs": 2,
+        "batch_regions": 0,
         "batch_reconstructions": 2,
         "log_every": 1,
         "evaluate_every": 3,

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from facegraft.latents import Layout, texture_scale
 
+FINEST = 32
+"""Pixels of the first stage, whatever the picture's size: the cost of a picture stays the same."""
+
 
 class Stage(nn.Module):
     """Two 3x3 convolutions with normalisation and a shortcut: (B, C, h, w) -> (B, D, h, w)."""
@@ -68,17 +71,20 @@ class Encoder(nn.Module):
     Args:
         layout: what the 18 latents are.
         size: image width and height, a power of two from 32.
-        channels: width at half resolution; it doubles at each pooling up to eight times this.
+        channels: width at the first stage; it doubles at each pooling up to eight times this.
     """
 
     def __init__(self, layout: Layout, size: int, channels: int) -> None:
         super().__init__()
         self.layout = layout
-        resolutions = [size // 2]
+        resolutions = [min(size // 2, FINEST)]
         while resolutions[-1] > 4:
             resolutions.append(resolutions[-1] // 2)
         widths = [min(channels * 2**i, channels * 8) for i in range(len(resolutions))]
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, channels, 3, padding=1))
+        factor = size // resolutions[0]
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(factor), nn.Conv2d(3 * factor**2, channels, 3, padding=1)
+        )
         self.stages = nn.ModuleList(
             Stage(before, width)
             for before, width in zip([channels, *widths[:-1]], widths, strict=True)
@@ -100,7 +106,7 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> packed latents (B, L)."""
         maps: dict[int, Tensor] = {}
-        x = self.stem(image)  # (B, C, S/2, S/2)
+        x = self.stem(image)  # (B, C, 32, 32), or S/2 where that is less
         for i, stage in enumerate(self.stages):
             x = stage(x if i == 0 else self.pool(x))
             maps[x.shape[-1]] = x

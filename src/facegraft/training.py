@@ -114,21 +114,27 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
     }
     if state.step < params.teach_steps:
         return values
-    fused = fuse(layout, z[batch.source], z[batch.target], source_weights(layout))  # (P, L)
+    weights = torch.stack([source_weights(layout, part and (part,)) for part in batch.transplant])
+    fused = fuse(layout, z[batch.source], z[batch.target], weights)  # (P, L)
     decoded = model.decoder(torch.cat([fused, z[batch.reconstructed]]))  # (P + R, 3, S, S)
     swap, reconstruction = decoded.image.split([len(fused), len(batch.reconstructed)])
     image = batch.images[batch.reconstructed]
     with torch.no_grad():
         seen = state.ema.encoder(batch.images)  # (N, L)
+        wanted = fuse(layout, seen[batch.source], seen[batch.target], weights)  # (P, L)
     z_swap, z_reconstruction = state.ema.encoder(decoded.image).split([len(swap), len(image)])
     values |= {
-        "identity_loss": loss.identity_loss(layout, z_swap, seen[batch.source]),
+        "identity_loss": loss.identity_loss(layout, z_swap, wanted),
         "attribute_loss": loss.attribute_loss(layout, z_swap, seen[batch.target]),
         "mse_loss": loss.mse_loss(image, reconstruction),
         "perceptual_loss": loss.perceptual_loss(seen[batch.reconstructed], z_reconstruction),
         "swap_loss": loss.swap_loss(swap, batch.images[batch.true_swap], batch.changed),
         "mask_loss": loss.mask_loss(decoded.mask_logits[: len(swap)], batch.changed),
     }
+    if decoded.flow is not None:
+        truth, before = batch.anchors[batch.true_swap], batch.anchors[batch.target]
+        flow = decoded.flow[: len(swap)]
+        values["flow_loss"] = loss.flow_loss(flow, truth, before, batch.still)
     return values
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from facegraft.characters import glasses
+from facegraft.characters.anchors import choose_anchors
 from facegraft.characters.code_basis import shape_basis
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
@@ -25,8 +26,8 @@ from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skull import angles, skull_neighbours
 
 BUILDERS = (
-    "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "morphs", "occlusion",
-    "raster", "regions", "sculpt", "skull", "wavefront",
+    "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "morphs",
+    "occlusion", "raster", "regions", "sculpt", "skull", "wavefront",
 )  # fmt: skip
 """Modules that make the cached arrays; a change in one of them makes a new cache file."""
 
@@ -61,6 +62,7 @@ class Assets:
             teeth, tongue and the inside of the mouth lie behind the lips, lashes before the lid.
         tongue_vertices: int64; a tongue that is put out loses its recess.
         bridge_vertex: the nose's bridge between the eyes.
+        anchors: int64 (K,), see `anchors.choose_anchors`.
         code_basis: float32 (C', 2 P) and code_groups: see `code_basis.shape_basis`.
     """
 
@@ -87,6 +89,7 @@ class Assets:
     recess: torch.Tensor
     tongue_vertices: torch.Tensor
     bridge_vertex: int
+    anchors: np.ndarray
     code_basis: np.ndarray
     code_groups: dict[str, slice]
 
@@ -207,6 +210,7 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "recess": _recess(shape),
         "tongue_vertices": np.unique(shape.triangles[shape.material == MATERIALS.index("tongue")]),
         "bridge_vertex": np.array(_bridge(shape, skin)),
+        "anchors": choose_anchors(shape.rest, visible | _eyeballs(shape)),
         "code_basis": basis,
         "code_names": np.array(list(groups)),
         "code_slices": np.array([(part.start, part.stop) for part in groups.values()]),
@@ -253,6 +257,7 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         recess=tensor("recess"),
         tongue_vertices=tensor("tongue_vertices"),
         bridge_vertex=int(arrays["bridge_vertex"]),
+        anchors=arrays["anchors"],
         code_basis=arrays["code_basis"],
         code_groups=dict(zip((str(n) for n in arrays["code_names"]), slices, strict=True)),
     )
@@ -279,6 +284,13 @@ def _paint(shape: Sculpture, normals: np.ndarray) -> np.ndarray:
     light[np.unique(shape.triangles[shape.material != 0])] = 1
     columns = [x, y, z, masks["lips"], masks["inside_mouth"], blush, light]
     return np.stack([*columns, masks["nose"] - masks["ears"]], axis=1).astype(np.float32)
+
+
+def _eyeballs(shape: Sculpture) -> np.ndarray:
+    """bool (V,), the front of both eyeballs."""
+    front = np.zeros(len(shape.rest), bool)
+    front[_eyes(shape)] = True
+    return front & (shape.rest[:, 2] > 1.3)
 
 
 def _lids(shape: Sculpture, skin: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from facegraft.characters import camera
+from facegraft.characters.anchors import place_anchors
 from facegraft.characters.assets import Assets
 from facegraft.characters.attributes import Attributes
 from facegraft.characters.deform import Head, drawn_sheet, neutral_head, pose
@@ -34,12 +35,14 @@ class Rendering:
         landmarks: float32 (5, 2), x then y in pixels, order of `dataset.LANDMARKS`; points
             that the head itself hides, or outside the frame, are given all the same.
         depth: float32 (S, S), decimetres from the camera, infinite on the background.
+        anchors: float32 (K, 3), where `Assets.anchors` lie, see `anchors.place_anchors`.
     """
 
     image: np.ndarray
     regions: np.ndarray
     landmarks: np.ndarray
     depth: np.ndarray
+    anchors: np.ndarray
 
     @property
     def face_mask(self) -> np.ndarray:
@@ -135,6 +138,12 @@ def timed_render(
         labels.reshape(size, size).numpy(),
         landmarks.astype(np.float32),
         _sampled(depth, size, supersample),
+        place_anchors(
+            screen[assets.anchors],
+            distance[assets.anchors],
+            depth.reshape(view.size, view.size).numpy(),
+            view.size,
+        ),
     )
     times.append(time.perf_counter())
     names = ("geometry", "visibility", "shading")
