@@ -41,13 +41,20 @@ def find_fans(triangles: torch.Tensor, vertices: int) -> Fans:
 
 def vertex_normals(fans: Fans, vertices: torch.Tensor) -> torch.Tensor:
     """Unit normals float32 (N, 3) of vertices (N, 3), weighted by triangle area."""
-    a, b, c = (vertices.index_select(0, corner).t().contiguous() for corner in fans.corners)
-    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
-    face = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
-    rows = torch.stack(face, dim=1).double().numpy()
-    sums = np.zeros((len(fans.rank), 3))
-    for meeting in fans.rounds:
-        sums[: len(meeting)] += rows.take(meeting, axis=0)
-    total = torch.from_numpy(sums.take(fans.rank, axis=0).T.copy()).float()
+    u, v = [], []
+    for place in vertices.t().contiguous():
+        a, b, c = (place.index_select(0, corner) for corner in fans.corners)
+        u.append(b - a)
+        v.append(c - a)
+    face = (u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0])
+    total = torch.stack([_added(fans, part.double().numpy()) for part in face])
     length = (total[0] * total[0] + total[1] * total[1] + total[2] * total[2]).sqrt()
     return (total / length.clamp_min(1e-12)).t().contiguous()
+
+
+def _added(fans: Fans, values: np.ndarray) -> torch.Tensor:
+    """Sums float32 (N,) over the triangles that meet at each vertex of values float64 (T,)."""
+    sums = np.zeros(len(fans.rank))
+    for meeting in fans.rounds:
+        sums[: len(meeting)] += values.take(meeting)
+    return torch.from_numpy(sums.take(fans.rank)).float()

@@ -8,6 +8,7 @@ covered pixel and triangle: no pixel outside a triangle is ever tested.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ import torch
 TRIANGLE_BITS = 20
 DEPTH_STEPS = 2.0**30
 EMPTY = 2**62
+
+BLOCK = 16384
+"""Scan lines worked on at a time."""
 
 
 @dataclass(frozen=True)
@@ -110,33 +114,45 @@ def _set_up(
 
 def _nearest(setup: _Setup, size: int) -> np.ndarray:
     """Per pixel the smallest (depth << bits | triangle), int64 (size * size,)."""
-    triangle, y, first, length = _spans(setup, size)
-    if len(triangle) == 0:
-        return np.full(size * size, EMPTY)
-    nearest = max((float(values.max()) for values in setup.near if len(values)), default=1.0)
-    farthest = min((float(values.min()) for values in setup.near if len(values)), default=0.0)
+    buffer = torch.full((size * size,), EMPTY, dtype=torch.int64)
+    if len(setup.triangle) == 0:
+        return buffer.numpy()
+    nearest = max(float(values.max()) for values in setup.near)
+    farthest = min(float(values.min()) for values in setup.near)
     steps = DEPTH_STEPS / max(nearest - farthest, 1e-9)
     # 1 / depth is linear on the screen: value = base + along x + down y.
-    along, down, base = (
+    plane = [
         sum(part[k] * setup.near[k] for k in range(3)) / setup.area * steps
         for part in (setup.slope_x, setup.slope_y, setup.offset)
-    )
+    ]
+    borders = _borders(setup)
+    for block in _blocks(setup, size):
+        triangle, y, first, length = _spans(borders, block)
+        if len(triangle) == 0:
+            continue
+        key_start, key_step = _keys(plane, nearest * steps, triangle, y, first)
+        key = _running(key_start, key_step, length)
+        pixel = _running(y * size + first, np.ones_like(first), length)
+        buffer.scatter_reduce_(0, torch.from_numpy(pixel), torch.from_numpy(key), "amin")
+    return buffer.numpy()
+
+
+def _keys(
+    plane: list[np.ndarray], nearest: float, triangle: np.ndarray, y: np.ndarray, first: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Key of each span's first pixel, and what is added from pixel to pixel, int64 (S,)."""
+    along, down, base = plane
     slope = along.take(triangle)
     start = slope * first
     start += down.take(triangle) * y
     start += base.take(triangle)
-    np.subtract(nearest * steps, start, out=start)
+    np.subtract(nearest, start, out=start)
     # Rounding may put a span's end a little in front of the nearest vertex: keep keys positive.
-    key_start = np.clip(start, 0, 2 * DEPTH_STEPS, out=start).astype(np.int64)
-    key_start += int(DEPTH_STEPS)
-    key_start <<= TRIANGLE_BITS
-    key_start |= triangle
-    key_step = np.rint(-slope).astype(np.int64) << TRIANGLE_BITS
-    key = _running(key_start, key_step, length)
-    pixel = _running(y * size + first, np.ones_like(first), length)
-    buffer = torch.full((size * size,), EMPTY, dtype=torch.int64)
-    buffer.scatter_reduce_(0, torch.from_numpy(pixel), torch.from_numpy(key), "amin")
-    return buffer.numpy()
+    key = np.clip(start, 0, 2 * DEPTH_STEPS, out=start).astype(np.int64)
+    key += int(DEPTH_STEPS)
+    key <<= TRIANGLE_BITS
+    key |= triangle
+    return key, np.rint(-slope).astype(np.int64) << TRIANGLE_BITS
 
 
 def _running(start: np.ndarray, step: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -149,16 +165,43 @@ def _running(start: np.ndarray, step: np.ndarray, length: np.ndarray) -> np.ndar
     return np.cumsum(rise, out=rise)
 
 
-def _spans(setup: _Setup, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scan lines of the triangles: (triangle, row, first column, number of columns)."""
+@dataclass(frozen=True)
+class _Block:
+    """Some triangles and their scan lines: few enough for the processor's cache.
+
+    Attributes:
+        triangle: int64 (B,); top: int64 (B,), the first scan line; rows: int64 (B,), how many.
+        size: width and height of the picture in pixels.
+    """
+
+    triangle: np.ndarray
+    top: np.ndarray
+    rows: np.ndarray
+    size: int
+
+
+def _blocks(setup: _Setup, size: int) -> Iterator[_Block]:
+    """Cuts the triangles into blocks of about `BLOCK` scan lines."""
     low = np.minimum(np.minimum(setup.y[0], setup.y[1]), setup.y[2])
     high = np.maximum(np.maximum(setup.y[0], setup.y[1]), setup.y[2])
     top = np.maximum(np.ceil(low), 0).astype(np.int64)
     bottom = np.minimum(np.floor(high), size - 1).astype(np.int64)
-    borders = _borders(setup)
     rows = np.maximum(bottom - top + 1, 0)
-    triangle = np.repeat(np.arange(len(rows)), rows)
-    y = np.arange(len(triangle)) - np.repeat(np.cumsum(rows) - rows - top, rows)
+    total = np.cumsum(rows)
+    cuts = np.searchsorted(total, np.arange(BLOCK, int(total[-1]), BLOCK))
+    for triangle in np.split(np.arange(len(rows)), cuts):
+        if len(triangle):
+            part = slice(triangle[0], triangle[-1] + 1)
+            yield _Block(triangle, top[part], rows[part], size)
+
+
+def _spans(
+    borders: list[tuple[np.ndarray, np.ndarray]], block: _Block
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scan lines of a block's triangles: (triangle, row, first column, number of columns)."""
+    triangle = np.repeat(block.triangle, block.rows)
+    y = np.arange(len(triangle))
+    y -= np.repeat(np.cumsum(block.rows) - block.rows - block.top, block.rows)
     crossing = []
     for slant, origin in borders:
         along = slant.take(triangle)
@@ -168,7 +211,7 @@ def _spans(setup: _Setup, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     left = np.maximum(crossing[0], crossing[1], out=crossing[0])
     left = np.maximum(np.ceil(left, out=left), 0, out=left)
     right = np.minimum(crossing[2], crossing[3], out=crossing[2])
-    right = np.minimum(np.floor(right, out=right), size - 1, out=right)
+    right = np.minimum(np.floor(right, out=right), block.size - 1, out=right)
     keep = np.flatnonzero(right >= left)
     first = left.take(keep).astype(np.int64)
     length = right.take(keep).astype(np.int64) - first + 1

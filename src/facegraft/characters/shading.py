@@ -22,7 +22,7 @@ from facegraft.characters.labels import label_pixels
 from facegraft.characters.lighting import light
 from facegraft.characters.raster import Fragments
 from facegraft.characters.sculpt import MATERIALS
-from facegraft.characters.surface import Surface
+from facegraft.characters.surface import Surface, places_of
 
 BLOCK = 65536
 """Samples shaded at a time: enough to drown the cost of starting an operation."""
@@ -52,7 +52,7 @@ def shade(
     picture = torch.empty(3, wide * wide)
     covered = torch.zeros(wide * wide, dtype=torch.bool)
     covered[seen.pixel] = True
-    empty = torch.nonzero(~covered).flatten()
+    empty = places_of(~covered.numpy())
     _put(picture, empty, paint_background(attributes, empty, wide, seed))
     labels = torch.zeros(size * size, dtype=torch.uint8)
     table = torch.cat([assets.surface, posed.extra, posed.normals], dim=1).t().contiguous()
@@ -62,7 +62,7 @@ def shade(
         triangle = seen.triangle.index_select(0, places)
         surface = Surface(table, corners, triangle, seen.weights.index_select(1, places))
         _put(picture, pixel, _lit(name, surface, identity, attributes))
-        chosen = torch.nonzero(_label_samples(size, factor).index_select(0, pixel)).flatten()
+        chosen = places_of(_label_samples(size, factor).index_select(0, pixel).numpy())
         place = _label_places(pixel.index_select(0, chosen), size, factor)
         labels[place] = label_pixels(name, surface.take(chosen), identity, attributes)
     return picture, labels
@@ -70,8 +70,9 @@ def shade(
 
 def _by_material(material: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
     """Names of materials and blocks of the places, ascending, at which `material` has them."""
+    kinds = material.numpy()
     for value, name in enumerate(MATERIALS):
-        for block in torch.nonzero(material == value).flatten().split(BLOCK):
+        for block in places_of(kinds == value).split(BLOCK):
             if len(block):
                 yield name, block
 
@@ -97,7 +98,7 @@ def _facing_camera(normal: torch.Tensor) -> torch.Tensor:
     """Factor (N,) that makes normals unit length and turns them towards the camera."""
     x, y, z = normal
     inverse = (x * x + y * y + z * z).clamp_min_(1e-12).rsqrt()
-    return torch.where(z < 0, -inverse, inverse)
+    return inverse.mul_(1 - 2 * (z < 0).float())
 
 
 @lru_cache(maxsize=8)

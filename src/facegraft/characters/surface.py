@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 COLUMNS = ("x", "y", "z", "lips", "mouth", "blush", "light", "feature",
            "scalp", "cloth", "beard", "normal_x", "normal_y", "normal_z")  # fmt: skip
 """Columns of the vertex table, in order."""
+
+
+def places_of(mask: np.ndarray) -> torch.Tensor:
+    """Where a mask bool (N,) is true, int64, ascending; far quicker than `torch.nonzero`."""
+    return torch.from_numpy(np.flatnonzero(mask))
 
 
 class Surface:
@@ -71,7 +77,7 @@ class Surface:
         above that need not look at them.
         """
         first, second, third = (vertices.index_select(0, every) for every in self._corners)
-        return torch.nonzero((first | second | third).index_select(0, self._triangle)).flatten()
+        return places_of((first | second | third).index_select(0, self._triangle).numpy())
 
     def above(self, name: str, value: float) -> torch.Tensor:
         """`touching` the vertices at which a column is above `value`."""
