@@ -28,6 +28,7 @@ def train_params(**changes: object) -> TrainParams:
         "steps": 4,
         "teach_steps": 1,
         "warmup_steps": 1,
+        "batch_grids": 1,
         "batch_identities": 3,
         "batch_attributes": 2,
         "batch_pairs": 3,

@@ -49,6 +49,7 @@ SMALL = {
         "steps": 6,
         "teach_steps": 2,
         "warmup_steps": 1,
+        "batch_grids": 1,
         "batch_identities": 2,
         "batch_attributes": 2,
         "batch_pairs": 2,

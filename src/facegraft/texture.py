@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.encoder import Stage
+from facegraft.encoder import Stage, Stem
 
 
 class TextureReader(nn.Module):
@@ -25,11 +25,8 @@ class TextureReader(nn.Module):
     def __init__(self, side: int, widths: dict[int, int]) -> None:
         super().__init__()
         self.resolutions = sorted(widths, reverse=True)
-        factor = side // self.resolutions[0]
         finest = widths[self.resolutions[0]]
-        self.stem = nn.Sequential(
-            nn.PixelUnshuffle(factor), nn.Conv2d(3 * factor**2, finest, 3, padding=1)
-        )
+        self.stem = Stem(side // self.resolutions[0], finest)
         before = [finest, *(widths[r] for r in self.resolutions[:-1])]
         self.stages = nn.ModuleList(
             Stage(width, widths[r]) for width, r in zip(before, self.resolutions, strict=True)
