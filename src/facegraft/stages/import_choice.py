@@ -98,18 +98,17 @@ class _Chooser:
 
     def __call__(self, one: Listed, task: Task, findings: Mapping[str, Finding]) -> Choice:
         refused = Choice(one.file, one.identity, "refused", file_sha256=task.file_sha256)
-        if task.problem:
-            return replace(refused, reason=task.problem)
+        finding = findings.get(task.fingerprint)  # none of a file that the album holds
+        problem = task.problem or (finding.problem if finding else "")
+        if problem:
+            return replace(refused, reason=problem)
         if task.file_sha256 in self._files:
             first = self._files[task.file_sha256]
             return replace(refused, reason=f"the same file as {first}")
         self._files[task.file_sha256] = one.file
-        row = self._rows.get(task.file_sha256)
-        if row is not None:
-            return self._held(refused, row)
-        finding = findings[task.fingerprint]
-        if finding.problem:
-            return replace(refused, reason=finding.problem)
+        if task.file_sha256 in self._rows:
+            return self._held(refused, self._rows[task.file_sha256])
+        assert finding is not None
         if finding.crop_sha256 in self._pictures:
             same = self._pictures[finding.crop_sha256]
             return replace(refused, reason=f"the same picture as {same}")
