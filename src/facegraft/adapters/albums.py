@@ -45,6 +45,9 @@ TABLE = (
     "transform",  # 6: the (2, 3) matrix from the upright full picture to the crop
 )
 
+LISTED = ("key", "sha256", "shard", "row")
+"""By these columns the manifest and the tables are compared."""
+
 COPIED_AT_ONCE = 1024
 """Pictures held in memory while an array grows."""
 
@@ -174,14 +177,14 @@ def refresh_manifest(data_dir: Path) -> bool:
     """
     import pandas as pd
 
-    manifest = store.read_manifest(data_dir)
-    is_album = manifest["shard"].str.startswith("albums/", na=False)
     tables = [_manifest_rows(name, read_table(data_dir, name)) for name in album_names(data_dir)]
-    wanted = pd.concat(tables, ignore_index=True) if tables else manifest.iloc[:0]
-    listed = manifest.loc[is_album, ["key", "sha256", "row"]].to_numpy().tolist()
-    if listed == wanted[["key", "sha256", "row"]].to_numpy().tolist():
+    wanted = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=LISTED)
+    listed = store.read_manifest(data_dir, LISTED)
+    listed = listed[_is_album(listed)]
+    if listed.to_numpy().tolist() == wanted[list(LISTED)].to_numpy().tolist():
         return False
-    parts = [part for part in (manifest[~is_album], wanted) if len(part)]
+    manifest = store.read_manifest(data_dir)
+    parts = [part for part in (manifest[~_is_album(manifest)], wanted) if len(part)]
     store.write_manifest(data_dir, pd.concat(parts, ignore_index=True))
     return True
 
@@ -221,6 +224,10 @@ def table_path(data_dir: Path, name: str) -> Path:
 
 def _folder(data_dir: Path) -> Path:
     return data_dir / "albums"
+
+
+def _is_album(manifest: pd.DataFrame) -> pd.Series:
+    return manifest["shard"].str.startswith("albums/", na=False)
 
 
 def _of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from facegraft.atomic import replacing
 from facegraft.characters import canonical_landmarks
 from facegraft.config import ImportParams
 from facegraft.images import ImageError, load_image
-from facegraft.stages.processes import usable_cores
+from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
 
 BATCH = 32
@@ -189,7 +189,7 @@ def _examined(
         for batch in batches:
             yield examine_batch(batch, folder, params, size)
         return
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(examine_batch, batch, folder, params, size) for batch in batches]
         try:
             for future in as_completed(futures):

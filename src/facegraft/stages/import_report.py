@@ -106,10 +106,10 @@ def _counts(report: ImportReport) -> list[str]:
 
 def _found_by(taken: Sequence[Choice]) -> list[str]:
     counts = Counter(one.found_by for one in taken)
-    return [
-        f"  faces: {counts['detector']:,} found by the detector, {counts['given']:,} by given "
-        "landmarks"
-    ]
+    lines = [f"  faces: {counts['detector']:,} detected, {counts['given']:,} by given landmarks"]
+    if counts["given"]:
+        lines.append("  the gate counts the latter as not detected (validate.min_face_detected)")
+    return lines
 
 
 def _write_sheet(path: Path, album: str, taken: Sequence[Choice], data_dir: Path) -> None:
