@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 import facegraft
 from facegraft.adapters import albums, store
 from facegraft.adapters.listing import Listed, read_listing
-from facegraft.adapters.store import SUBJECT_KINDS
+from facegraft.adapters.store import SUBJECT_KINDS, DataError
 from facegraft.config import Params
 from facegraft.project import Project
 from facegraft.stages import data as data_stage
@@ -97,12 +97,13 @@ def import_pictures(
             held = _held(project, params, name, terms, anew=anew)
             memory, size = _memory(folder, params), params.data.size
             choices, findings = _choices(name, listed, held, memory, params, report)
-            with FileLock(project.build / "data.lock"):
-                changed = _commit(project, name, terms, choices, findings, memory, size, anew=anew)
-                if changed or not version.recorded:
-                    data_stage.record(project, report)
-            forget_taken(memory, {one.file_sha256 for one in choices if one.is_taken})
             outcome = ImportReport(name, terms.kind, terms.consent, terms.licence, tuple(choices))
+            if outcome.taken:  # else --anew would empty the album
+                with FileLock(project.build / "data.lock"):
+                    changed = _commit(project, outcome, terms, held, findings, memory, size, anew)
+                    if changed or not version.recorded:
+                        data_stage.record(project, report)
+                forget_taken(memory, {one.file_sha256 for one in outcome.taken})
             write_report(outcome, folder, project.data)
     except Timeout as error:
         raise ImportRefused(f"another import into the album {name} is at work") from error
@@ -122,7 +123,9 @@ def _refuse_terms(terms: Terms) -> None:
 
 def _album_name(source: Path, given: str | None) -> str:
     """The album's name: letters, digits, - and _; never that of a rendered grid."""
-    name = given if given is not None else source.resolve().stem.lower()
+    own = source.resolve()
+    own_name = (own.name if own.is_dir() else own.stem).lower()
+    name = given if given is not None else re.sub(r"[^a-z0-9_-]+", "-", own_name).strip("-_")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise ImportRefused(
             f"{name!r} cannot name an album; give letters, digits, - and _ by --album NAME"
@@ -198,22 +201,27 @@ def _choices(
 
 def _commit(
     project: Project,
-    name: str,
+    outcome: ImportReport,
     terms: Terms,
-    choices: Sequence[Choice],
+    held: Held,
     findings: Mapping[str, Finding],
     memory: Path,
     size: int,
-    *,
     anew: bool,
 ) -> bool:
     """Write the new pictures into data/; whether anything there changed."""
     import pandas as pd
 
+    name = outcome.album
     albums.remove_leftovers(project.data)
     if anew:
         albums.remove(project.data, name)
-    added = [(one, findings[one.fingerprint]) for one in choices if one.status == "new"]
+    elif len(albums.read_table(project.data, name)) != len(held.table):
+        raise DataError(
+            f"{project.data}: changed while the pictures were examined; run the import again, "
+            "what was found out is kept"
+        )
+    added = [(one, findings[one.fingerprint]) for one in outcome.choices if one.status == "new"]
     if not added:
         return albums.refresh_manifest(project.data) or anew
     rows = pd.DataFrame([_row(one, finding, terms, size) for one, finding in added])
