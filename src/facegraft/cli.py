@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from facegraft.adapters.store import SUBJECT_KINDS
 from facegraft.config import Params, load_params
 from facegraft.project import Project
 from facegraft.stages.progress import Progress, console
@@ -49,6 +50,22 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("data", _data, "fetch or render the dataset and record its version")
+    taking = add(
+        "import", _import, "take pictures of your own into the dataset: find, align, store faces"
+    )
+    taking.add_argument(
+        "source",
+        type=Path,
+        help="a folder that holds a folder per identity, or a CSV or Parquet table with the "
+        "columns file, identity and, if known, landmarks (10 numbers)",
+    )
+    taking.add_argument("--kind", required=True, choices=SUBJECT_KINDS, help="who is shown")
+    taking.add_argument("--consent", help="reference to the consent; needed for real_person")
+    taking.add_argument("--licence", default="NOASSERTION", help="SPDX id of the pictures")
+    taking.add_argument("--album", help="name of the set (default: the source's)")
+    taking.add_argument(
+        "--anew", action="store_true", help="make the album exactly what the source holds now"
+    )
     add("validate", _validate, "run the data gate; its page is build/validation/index.html")
     add("train", _train, "train encoder and decoder; goes on where it was interrupted")
     add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
@@ -72,6 +89,16 @@ def _data(project: Project, params: Params, report: Progress, _: argparse.Namesp
 
     version = data(project, params, report)
     return f"data {version.md5}: {version.images} images, {version.source}"
+
+
+def _import(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
+    from facegraft.stages.import_pictures import Terms, import_pictures
+
+    terms = Terms(options.kind, options.consent, options.licence)
+    outcome = import_pictures(
+        project, params, options.source, terms, report, album=options.album, anew=options.anew
+    )
+    return f"{outcome.table()}\nreport: {project.imports / outcome.album}"
 
 
 def _validate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

@@ -57,6 +57,35 @@ class DataParams(Section):
         return self
 
 
+class SplitFractions(Section):
+    """Shares of an album's identities per split; an identity never lies in two."""
+
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _are_a_whole(self) -> SplitFractions:
+        if abs(self.train + self.validation + self.test - 1.0) > 1e-6:
+            raise ValueError("train, validation and test add up to 1")
+        return self
+
+
+class ImportParams(Section):
+    """How pictures from outside become an album."""
+
+    splits: SplitFractions
+    min_score: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="confidence from which a detected face counts"
+    )
+    max_enlargement: Positive = Field(
+        description="a face that the crop would enlarge more than this is refused"
+    )
+    max_landmark_misfit: Fraction = Field(
+        description="how far given landmarks may lie from a face's, over the crop's side (RMS)"
+    )
+
+
 class ValidateParams(Section):
     """Bounds of the data gate."""
 
@@ -199,6 +228,7 @@ class Params(Section):
     """All of params.yaml."""
 
     data: DataParams
+    import_: ImportParams = Field(alias="import")
     validate_: ValidateParams = Field(alias="validate")
     train: TrainParams
     evaluate: EvaluateParams

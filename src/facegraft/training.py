@@ -88,9 +88,9 @@ def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
     groups: dict[float, list[nn.Parameter]] = {}
     for module in modules:
         for part in module.modules():
-            wide = isinstance(part, nn.Linear) and part.in_features > WIDTH
+            inputs = part.in_features if isinstance(part, nn.Linear) else 1
             for parameter in part.parameters(recurse=False):
-                scale = WIDTH / part.in_features if wide and parameter.ndim > 1 else 1.0
+                scale = min(1.0, WIDTH / inputs) if parameter.ndim > 1 else 1.0
                 groups.setdefault(scale, []).append(parameter)
     return [{"params": members, "scale": scale} for scale, members in sorted(groups.items())]
 

@@ -4,6 +4,7 @@ data/manifest.parquet            one row per image, columns of `MANIFEST` and pa
 data/grids/<grid>.images.npy     uint8 (I, A, 3, S, S)
 data/grids/<grid>.regions.npy    uint8 (I, A, S, S)
 data/grids/<grid>.anchors.npy    float16 (I, A, K, 3); may be absent
+data/albums/                     imported pictures, see `adapters.albums`
 data/groups.json                 which part of the codes belongs to which group
 data/preview.png                 what a person browses
 """
@@ -224,9 +225,10 @@ def load_grids(data_dir: Path, split: str) -> list[Grid]:
             holds no grid.
     """
     manifest = read_manifest(data_dir, MANIFEST)
-    chosen = manifest[manifest["split"] == split]
+    grids = manifest[manifest["shard"].str.startswith("grids/", na=False)]  # albums have no truth
+    chosen = grids[grids["split"] == split]
     if chosen.empty:
-        held = ", ".join(sorted(manifest["split"].dropna().unique())) or "none"
+        held = ", ".join(sorted(grids["split"].dropna().unique())) or "none"
         raise DataError(
             f"{manifest_path(data_dir)}: no grid of split {split!r} (it holds: {held}); {MEND}"
         )
