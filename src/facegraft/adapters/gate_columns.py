@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from facegraft.adapters.store import SPLITS, SUBJECT_KINDS
 from facegraft.config import ValidateParams
 from facegraft.head_pose import pose_of
 
@@ -27,8 +28,10 @@ def with_counts(manifest: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
         frame[f"splits_of_{column}"] = _distinct(manifest, column, "split")
     frame["attributes_of_identity"] = _distinct(manifest, "identity_id", "attribute_id")
     frame["identity_excess"] = _identity_excess(manifest)
-    for column in ("subject_kind", "split"):
-        frame[f"share_of_{column}"] = _occurrences(manifest[column]) / max(len(manifest), 1)
+    for column, known in (("subject_kind", SUBJECT_KINDS), ("split", SPLITS)):
+        # An unknown name is accused already.
+        values = manifest[column].where(manifest[column].isin(known))
+        frame[f"share_of_{column}"] = _occurrences(values) / max(len(manifest), 1)
     frame["parameter_excess"] = _parameter_excess(manifest, bounds)
     frame["landmark_excess"] = _landmark_excess(manifest)
     return frame

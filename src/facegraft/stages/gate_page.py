@@ -90,7 +90,7 @@ def write_page(
         _samples(manifest, picture),
     ]
     with replacing(path) as temporary:
-        temporary.write_text(_document("\n".join(parts)), encoding="utf-8")
+        temporary.write_text(document("Data gate", "\n".join(parts)), encoding="utf-8")
 
 
 class _Pictures:
@@ -136,12 +136,13 @@ class _Pictures:
         return f"{face}, deviation {seen['pixel_std']:.0f}"
 
 
-def _document(body: str) -> str:
+def document(title: str, body: str) -> str:
+    """A whole HTML page with the gate's style."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>facegraft data gate</title><style>{STYLE}</style></head>\n"
-        f"<body><h1>Data gate</h1>\n{body}\n</body></html>\n"
+        f"<title>facegraft: {title.lower()}</title><style>{STYLE}</style></head>\n"
+        f"<body><h1>{title}</h1>\n{body}\n</body></html>\n"
     )
 
 
