@@ -27,12 +27,14 @@ SAMPLES = 10
 
 NEAR_DUPLICATES = "no_near_duplicate_across_splits"
 
+DISAGREEING = "identity_agrees"
+
 NOTES = {
     "not_blank": "deviation {pixel_std:.1f}",
     "sharp_enough": "sharpness {sharpness:.2f}",
     "well_exposed": "mean level {brightness:.0f}",
     "not_clipped": "{clipped:.0%} clipped",
-    "identity_agrees": "likeness {identity_margin:.2f} above others",
+    DISAGREEING: "{identity_id}, likeness {identity_margin:.2f} above others",
     "face_large_enough": "face {face_fraction:.0%} of the height",
     NEAR_DUPLICATES: "{nearest:.0f} bits from {nearest_key}",
 }
@@ -79,6 +81,7 @@ def write_page(
         _verdict(report),
         _summary(manifest, statistics, version),
         _offenders(report.failures, picture, "Pictures that break a rule", "failed"),
+        charts(manifest, statistics, params),
         _rules(report),
         _offenders(
             [rule for rule in report.rules if rule.passed and rule.keys],
@@ -86,7 +89,6 @@ def write_page(
             "Exceptions within a rule's tolerance",
             "passed",
         ),
-        charts(manifest, statistics, params),
         _samples(manifest, picture),
     ]
     with replacing(path) as temporary:
@@ -103,7 +105,7 @@ class _Pictures:
 
     def __call__(self, key: str, rule: str = "") -> str:
         seen = self._statistics.loc[key] if key in self._statistics.index else None
-        note = "" if seen is None else self._note(seen, rule)
+        note = "" if seen is None else self._note(seen, self._places.loc[key], rule)
         caption = f"{html.escape(key)}<br>{html.escape(note)}"
         return f"<figure>{self._image(key)}<figcaption>{caption}</figcaption></figure>"
 
@@ -119,7 +121,13 @@ class _Pictures:
         return f'<img alt="{html.escape(key)}" src="{_data_uri(cell.transpose(1, 2, 0))}">'
 
     def offenders(self, rule: RuleResult) -> list[str]:
-        """The keys to show, a near-duplicate with the picture that it resembles beside it."""
+        """The keys to show: a near-duplicate with the picture that it resembles beside it, an
+        identity's images together, the worst identity first.
+        """
+        if rule.rule == DISAGREEING:
+            seen = self._statistics.loc[self._statistics.index.isin(rule.keys)]
+            worst = seen.sort_values("identity_margin", kind="stable").index
+            return [str(key) for key in worst[:OFFENDERS]]
         if rule.rule != NEAR_DUPLICATES:
             return list(rule.keys[:OFFENDERS])
         known = [key for key in rule.keys if key in self._statistics.index]
@@ -127,11 +135,11 @@ class _Pictures:
         return list(dict.fromkeys(key for pair in twins for key in pair))[:OFFENDERS]
 
     @staticmethod
-    def _note(seen: pd.Series, rule: str) -> str:
+    def _note(seen: pd.Series, place: pd.Series, rule: str) -> str:
         if seen["problem"]:
             return str(seen["problem"])
         if rule in NOTES:
-            return NOTES[rule].format_map(seen)
+            return NOTES[rule].format(**{**seen, "identity_id": place["identity_id"]})
         face = f"face {seen['face_fraction']:.0%}" if seen["face_found"] else "no face"
         return f"{face}, deviation {seen['pixel_std']:.0f}"
 
