@@ -56,9 +56,10 @@ format: $(READY) ## let ruff rewrite what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: $(READY) ## how fast rendering, swapping and training are here
+bench: $(READY) ## how fast rendering, swapping, training and the data gate are here
 	@$(PY) benchmarks/render.py
 	@$(PY) benchmarks/method.py
+	@$(PY) benchmarks/gate.py
 
 clean: ## remove what the commands made (keeps .venv, data and mlruns)
 	rm -rf build .prefect .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--anew", action="store_true", help="make the album exactly what the source holds now"
     )
     add("validate", _validate, "run the data gate; its page is build/validation/index.html")
+    add("drift", _drift, "compare the data with what the champion was trained on")
     add("train", _train, "train encoder and decoder; goes on where it was interrupted")
     add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
     add("promote", _promote, "register the model; champion if the gate lets it")
@@ -106,6 +107,12 @@ def _validate(project: Project, params: Params, report: Progress, _: argparse.Na
 
     validate(project, params, report)
     return f"the data passes; see {project.validation / 'index.html'}"
+
+
+def _drift(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.stages.drift import drift
+
+    return drift(project, params, report).reason
 
 
 def _train(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

@@ -96,6 +96,50 @@ class ValidateParams(Section):
     max_landmark_outside: Fraction = Field(
         description="how far a landmark may lie outside the picture, over its side"
     )
+    min_hash_distance: Annotated[int, Field(ge=0, le=257)] = Field(
+        description="bits of 256 by which a picture must differ from all of other splits"
+    )
+    min_sharpness: float = Field(
+        ge=0, description="deviation of the Laplacian over that of the grey levels"
+    )
+    min_brightness: Annotated[float, Field(ge=0, le=255)] = Field(
+        description="mean grey level of the middle of the picture, 8-bit levels"
+    )
+    max_brightness: Annotated[float, Field(ge=0, le=255)] = Field(description="likewise")
+    max_clipped: Fraction = Field(description="share of the middle's pixels at black or white")
+    max_poor_share: Fraction = Field(
+        description="share of images that may be blurred, and that may be badly exposed"
+    )
+    max_identity_imbalance: Annotated[float, Field(ge=1)] = Field(
+        description="images of one identity over the median of its subject kind"
+    )
+    min_kind_share: Fraction = Field(description="of the images, for each subject kind present")
+    min_split_share: Fraction = Field(description="of the images, for each split present")
+    min_yaw_reach: Annotated[float, Field(ge=0, le=90)] = Field(
+        description="degrees from which a head counts as turned to the left or right"
+    )
+    min_pitch_reach: Annotated[float, Field(ge=0, le=90)] = Field(
+        description="likewise up and down"
+    )
+    min_pose_share: Fraction = Field(description="share of the images for each of the four turns")
+    identity_sample: Annotated[int, Field(ge=2)] = Field(
+        description="identities that the independent recogniser looks at"
+    )
+    identity_images: Annotated[int, Field(ge=2)] = Field(description="images of each of them")
+    identity_seed: int = Field(ge=0, description="draws the sample")
+    min_identity_margin: Annotated[float, Field(ge=-2, le=2)] = Field(
+        description="mean similarity of an identity's images to each other, above that to others'"
+    )
+    min_identities_agree: Fraction = Field(description="share of identities with that margin")
+
+
+class DriftParams(Section):
+    """How far the data may move from what the champion was trained on."""
+
+    max_index: Positive = Field(description="population stability index per statistic")
+    accept: tuple[str, ...] = Field(
+        description="data versions (as DVC names them) whose drift was looked at and is meant"
+    )
 
 
 class LossWeights(Section):
@@ -230,6 +274,7 @@ class Params(Section):
     data: DataParams
     import_: ImportParams = Field(alias="import")
     validate_: ValidateParams = Field(alias="validate")
+    drift: DriftParams
     train: TrainParams
     evaluate: EvaluateParams
     promote: PromoteParams

@@ -189,26 +189,31 @@ def manifest_path(data_dir: Path) -> Path:
     return data_dir / "manifest.parquet"
 
 
-def read_manifest(data_dir: Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
-    """The manifest, or the named columns of it.
+def read_manifest(
+    data_dir: Path, columns: Iterable[str] | None = None, *, without: Iterable[str] = ()
+) -> pd.DataFrame:
+    """The manifest, or the named columns of it, or all but those of `without`.
 
     Raises:
         DataError: the file is missing, damaged, or lacks a column of `MANIFEST`.
     """
-    return read_rows(manifest_path(data_dir), columns)
+    return read_rows(manifest_path(data_dir), columns, without=without)
 
 
-def read_rows(path: Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
+def read_rows(
+    path: Path, columns: Iterable[str] | None = None, *, without: Iterable[str] = ()
+) -> pd.DataFrame:
     """Rows that `write_rows` wrote; raises as `read_manifest` does."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     wanted = None if columns is None else list(columns)
     try:
-        present = set(pq.read_schema(path).names)
-        missing = sorted(set(wanted if wanted is not None else MANIFEST) - present)
+        present = pq.read_schema(path).names
+        missing = sorted(set(wanted if wanted is not None else MANIFEST) - set(present))
         if missing:
             raise DataError(f"{path}: lacks the column {', '.join(missing)}; {MEND}")
+        wanted = wanted if wanted is not None else [c for c in present if c not in set(without)]
         frame: pd.DataFrame = pq.read_table(path, columns=wanted).to_pandas()
     except FileNotFoundError as error:
         raise DataError(f"{path}: not found; {MEND}") from error
@@ -285,6 +290,15 @@ def open_shard(path: Path, kind: type[np.generic] = np.uint8) -> np.ndarray:
         wanted = np.dtype(kind).name
         raise DataError(f"{path}: holds {array.dtype} instead of {wanted}; {MEND}")
     return array
+
+
+def cell_at(shard: np.ndarray, row: int, column: int) -> np.ndarray:
+    """One picture of a shard: of a grid (I, A, C, H, W), or by its row alone of (N, C, H, W).
+
+    Raises:
+        IndexError: the shard holds no such place.
+    """
+    return np.array(shard[row, column] if shard.ndim == 5 else shard[row])
 
 
 def _grid(data_dir: Path, name: str, rows: pd.DataFrame) -> Grid:

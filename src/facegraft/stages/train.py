@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import facegraft
-from facegraft.adapters.lineage import data_version, provenance
+from facegraft.adapters.lineage import data_version, folder_md5, provenance
+from facegraft.adapters.registry import DATA_SUMMARY
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import Run, open_run
 from facegraft.atomic import replacing
@@ -83,6 +84,7 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
         _remember_run(project, run.id)
         losses, stopped = _fit(project, params, state, grids, held_out, pairs, recipe, run, report)
         save_model(state.ema, project.model)
+        _keep_data_summary(project)
         outcome = TrainReport(
             stopped=stopped,
             steps=state.step,
@@ -96,6 +98,15 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
         run.set_tags({"stopped": stopped, "steps": state.step})
         run.log_artifact(project.model, "model")
     return outcome
+
+
+def _keep_data_summary(project: Project) -> None:
+    """Put what the data looked like beside the model, if the gate saw this very data."""
+    summary, kept = project.validation / "summary.json", project.model / DATA_SUMMARY
+    kept.unlink(missing_ok=True)
+    if summary.exists() and read_json(summary).get("data_version") == folder_md5(project.data):
+        with replacing(kept) as path:
+            path.write_bytes(summary.read_bytes())
 
 
 def _fit(
