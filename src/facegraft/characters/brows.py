@@ -12,6 +12,14 @@ from facegraft.characters.tones import smoothstep
 LOWEST, HIGHEST, FRONT = 7.36, 7.70, 0.75
 """No brow lies outside this band (y) or behind this depth (z), decimetres."""
 
+MARGIN = 0.15
+"""Longer than any edge of a triangle at the brows, decimetres."""
+
+
+def near_brows(y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Whether a triangle with a corner at rest position y, z may show a brow, bool (N,)."""
+    return (y > LOWEST - MARGIN) & (y < HIGHEST + MARGIN) & (z > FRONT - MARGIN)
+
 
 def brow_opacity(
     identity: Identity, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor

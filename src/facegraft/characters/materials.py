@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from facegraft.characters.attributes import Attributes
-from facegraft.characters.brows import brow_opacity
+from facegraft.characters.brows import brow_opacity, near_brows
 from facegraft.characters.face_paint import paint_opacity, scar_opacity
 from facegraft.characters.identity import Identity
 from facegraft.characters.surface import Surface
@@ -75,36 +75,66 @@ def _plain(surface: Surface, colour: tuple[float, float, float]) -> torch.Tensor
 
 
 def _skin(surface: Surface, identity: Identity, attributes: Attributes) -> Finish:
-    """Skin with lips, blush, brows, scalp and the costume that lies upon it."""
-    x, y, z, lips, mouth, blush, cloth = surface.columns(
-        "x", "y", "z", "lips", "mouth", "blush", "cloth"
-    )
+    """Skin with lips, blush, brows, scalp and the costume that lies upon it.
+
+    Each layer looks only at the pixels that it may cover.
+    """
     tone = linear(attributes.skin)
     red = torch.tensor([0.0, -0.28, -0.32])
-    albedo = tone[:, None] + (tone * red)[:, None] * blush
-    lips = smoothstep(0.2, 0.7, lips)
-    albedo = cover(albedo, linear(attributes.lip), attributes.lip_tint * lips)
-    albedo = cover(albedo, torch.tensor(HOLLOW), smoothstep(0.3, 0.6, mouth))
+    albedo = tone[:, None] + (tone * red)[:, None] * surface.column("blush")
+    shine = torch.full((len(surface),), 0.10)
+    _lips(albedo, shine, surface, attributes)
+    hollow = surface.above("mouth", 0.3)
+    share = smoothstep(0.3, 0.6, surface.take(hollow).column("mouth"))
+    _cover_at(albedo, hollow, torch.tensor(HOLLOW), share)
     if attributes.facial_hair != "none":
-        albedo = _bearded(albedo, x, y, surface.column("beard"), attributes)
-    albedo = cover(albedo, linear(attributes.brow), 0.92 * brow_opacity(identity, x, y, z))
-    shine = 0.10 + 0.16 * lips
+        x, y, beard = surface.columns("x", "y", "beard")
+        albedo = _bearded(albedo, x, y, beard, attributes)
+    band = surface.touching(near_brows(surface.at_vertices("y"), surface.at_vertices("z")))
+    opacity = brow_opacity(identity, *surface.take(band).columns("x", "y", "z"))
+    _cover_at(albedo, band, linear(attributes.brow), 0.92 * opacity)
     if attributes.face_paint != "none":
-        share = 0.85 * paint_opacity(attributes.face_paint, x, y, z)
+        share = 0.85 * paint_opacity(attributes.face_paint, *surface.columns("x", "y", "z"))
         albedo = cover(albedo, linear(attributes.paint), share)
     if attributes.scar != "none":
         pale = 0.5 * tone + torch.tensor([0.22, 0.10, 0.09])
-        albedo = cover(albedo, pale, 0.85 * scar_opacity(attributes.scar, x, y, z))
+        share = 0.85 * scar_opacity(attributes.scar, *surface.columns("x", "y", "z"))
+        albedo = cover(albedo, pale, share)
     if attributes.hair_style != "bald":
-        scalp, feature = surface.columns("scalp", "feature")
-        scalp = smoothstep(0.05, 0.6, scalp) * (feature > -0.3)
-        albedo = cover(albedo, 0.7 * linear(attributes.hair), 0.85 * scalp)
-        shine = shine - 0.06 * scalp
-    dressed = torch.nonzero(cloth > 0).flatten()
+        _scalp(albedo, shine, surface, attributes)
+    dressed = surface.above("cloth", 0)
+    dressed = dressed[surface.take(dressed).column("cloth") > 0]
     if len(dressed):
         albedo[:, dressed] = _fabric(attributes, surface.take(dressed))
         shine[dressed] = 0.03
     return Finish(albedo, 20, shine, 0.28)
+
+
+def _cover_at(
+    albedo: torch.Tensor, place: torch.Tensor, over: torch.Tensor, share: torch.Tensor
+) -> None:
+    """`tones.cover` at some pixels of `albedo` (3, N), in place; share: opacity at each."""
+    albedo.index_copy_(1, place, cover(albedo.index_select(1, place), over, share))
+
+
+def _lips(
+    albedo: torch.Tensor, shine: torch.Tensor, surface: Surface, attributes: Attributes
+) -> None:
+    place = surface.above("lips", 0.2)
+    lips = smoothstep(0.2, 0.7, surface.take(place).column("lips"))
+    _cover_at(albedo, place, linear(attributes.lip), attributes.lip_tint * lips)
+    shine.index_copy_(0, place, 0.10 + 0.16 * lips)
+
+
+def _scalp(
+    albedo: torch.Tensor, shine: torch.Tensor, surface: Surface, attributes: Attributes
+) -> None:
+    """Colour under the hair, up to the hairline."""
+    place = surface.above("scalp", 0.05)
+    scalp, feature = surface.take(place).columns("scalp", "feature")
+    scalp = smoothstep(0.05, 0.6, scalp) * (feature > -0.3)
+    _cover_at(albedo, place, 0.7 * linear(attributes.hair), 0.85 * scalp)
+    shine.index_copy_(0, place, shine.index_select(0, place) - 0.06 * scalp)
 
 
 def _bearded(

@@ -111,6 +111,8 @@ def _set_up(
 def _nearest(setup: _Setup, size: int) -> np.ndarray:
     """Per pixel the smallest (depth << bits | triangle), int64 (size * size,)."""
     triangle, y, first, length = _spans(setup, size)
+    if len(triangle) == 0:
+        return np.full(size * size, EMPTY)
     nearest = max((float(values.max()) for values in setup.near if len(values)), default=1.0)
     farthest = min((float(values.min()) for values in setup.near if len(values)), default=0.0)
     steps = DEPTH_STEPS / max(nearest - farthest, 1e-9)
@@ -119,21 +121,32 @@ def _nearest(setup: _Setup, size: int) -> np.ndarray:
         sum(part[k] * setup.near[k] for k in range(3)) / setup.area * steps
         for part in (setup.slope_x, setup.slope_y, setup.offset)
     )
-    start = nearest * steps - (along[triangle] * first + down[triangle] * y + base[triangle])
+    slope = along.take(triangle)
+    start = slope * first
+    start += down.take(triangle) * y
+    start += base.take(triangle)
+    np.subtract(nearest * steps, start, out=start)
     # Rounding may put a span's end a little in front of the nearest vertex: keep keys positive.
-    far = np.clip(start, 0, 2 * DEPTH_STEPS).astype(np.int64) + int(DEPTH_STEPS)
-    key_start = (far << TRIANGLE_BITS) | triangle
-    key_step = np.rint(-along[triangle]).astype(np.int64) << TRIANGLE_BITS
-    count = np.arange(int(length.sum()))
-    place = count - np.repeat(np.cumsum(length) - length, length)
-    key = np.repeat(key_step, length)
-    key *= place
-    key += np.repeat(key_start, length)
-    pixel = np.repeat(y * size + first, length)
-    pixel += place
+    key_start = np.clip(start, 0, 2 * DEPTH_STEPS, out=start).astype(np.int64)
+    key_start += int(DEPTH_STEPS)
+    key_start <<= TRIANGLE_BITS
+    key_start |= triangle
+    key_step = np.rint(-slope).astype(np.int64) << TRIANGLE_BITS
+    key = _running(key_start, key_step, length)
+    pixel = _running(y * size + first, np.ones_like(first), length)
     buffer = torch.full((size * size,), EMPTY, dtype=torch.int64)
     buffer.scatter_reduce_(0, torch.from_numpy(pixel), torch.from_numpy(key), "amin")
     return buffer.numpy()
+
+
+def _running(start: np.ndarray, step: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """start, start + step, start + 2 step, ... for each span, int64, one after the other."""
+    rise = np.repeat(step, length)
+    begins = np.cumsum(length)
+    # What takes the running sum from the end of one span to the start of the next.
+    rise[0] = start[0]
+    rise[begins[:-1]] = start[1:] - start[:-1] - step[:-1] * (length[:-1] - 1)
+    return np.cumsum(rise, out=rise)
 
 
 def _spans(setup: _Setup, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -146,12 +159,20 @@ def _spans(setup: _Setup, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     rows = np.maximum(bottom - top + 1, 0)
     triangle = np.repeat(np.arange(len(rows)), rows)
     y = np.arange(len(triangle)) - np.repeat(np.cumsum(rows) - rows - top, rows)
-    crossing = [slant[triangle] * y + origin[triangle] for slant, origin in borders]
-    left = np.maximum(np.ceil(np.maximum(crossing[0], crossing[1])), 0)
-    right = np.minimum(np.floor(np.minimum(crossing[2], crossing[3])), size - 1)
+    crossing = []
+    for slant, origin in borders:
+        along = slant.take(triangle)
+        along *= y
+        along += origin.take(triangle)
+        crossing.append(along)
+    left = np.maximum(crossing[0], crossing[1], out=crossing[0])
+    left = np.maximum(np.ceil(left, out=left), 0, out=left)
+    right = np.minimum(crossing[2], crossing[3], out=crossing[2])
+    right = np.minimum(np.floor(right, out=right), size - 1, out=right)
     keep = np.flatnonzero(right >= left)
-    first = left[keep].astype(np.int64)
-    return triangle[keep], y[keep], first, right[keep].astype(np.int64) - first + 1
+    first = left.take(keep).astype(np.int64)
+    length = right.take(keep).astype(np.int64) - first + 1
+    return triangle.take(keep), y.take(keep), first, length
 
 
 def _borders(setup: _Setup) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -187,13 +208,14 @@ def _weights(
     columns = [part[k] / setup.area * setup.near[k]
                for k in range(3) for part in (setup.slope_x, setup.slope_y)]  # fmt: skip
     columns += [setup.x[0], setup.y[0], setup.near[0]]
-    found = [column.astype(np.float32)[triangle] for column in columns]
-    row = pixel // size
-    dx = (pixel - row * size).astype(np.float32) - found[6]
+    found = [column.astype(np.float32).take(triangle) for column in columns]
+    row, column = np.divmod(pixel.astype(np.int32), size)
+    dx = column.astype(np.float32) - found[6]
     dy = row.astype(np.float32) - found[7]
     raw = np.empty((3, len(pixel)), np.float32)
     for k in range(3):
-        raw[k] = found[2 * k] * dx + found[2 * k + 1] * dy
+        np.multiply(found[2 * k], dx, out=raw[k])
+        raw[k] += np.multiply(found[2 * k + 1], dy, out=found[2 * k + 1])
     raw[0] += found[8]
     np.maximum(raw, 0, out=raw)
     total = raw[0] + raw[1] + raw[2]

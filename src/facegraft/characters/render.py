@@ -192,7 +192,9 @@ def _rasterise(
 
 
 def _is_one_of(material: np.ndarray, names: list[str]) -> np.ndarray:
-    return np.isin(material, [MATERIALS.index(name) for name in names])
+    wanted = np.zeros(256, bool)
+    wanted[[MATERIALS.index(name) for name in names]] = True
+    return wanted[material]
 
 
 def _averaged(picture: torch.Tensor, size: int, factor: int) -> torch.Tensor:

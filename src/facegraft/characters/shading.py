@@ -56,14 +56,11 @@ def shade(
     _put(picture, empty, paint_background(attributes, empty, wide, seed))
     labels = torch.zeros(size * size, dtype=torch.uint8)
     table = torch.cat([assets.surface, posed.extra, posed.normals], dim=1).t().contiguous()
-    corners = [assets.triangles[:, k].contiguous() for k in range(3)]
-    material = assets.material.index_select(0, seen.triangle)
-    order = torch.from_numpy(np.argsort(material.numpy(), kind="stable"))
-    for name, places in _by_material(material, order):
+    corners = [assets.triangles[:, k].int() for k in range(3)]
+    for name, places in _by_material(assets.material.index_select(0, seen.triangle)):
         pixel = seen.pixel.index_select(0, places)
         triangle = seen.triangle.index_select(0, places)
-        corner = torch.stack([c.index_select(0, triangle) for c in corners])
-        surface = Surface(table, corner, seen.weights.index_select(1, places))
+        surface = Surface(table, corners, triangle, seen.weights.index_select(1, places))
         _put(picture, pixel, _lit(name, surface, identity, attributes))
         chosen = torch.nonzero(_label_samples(size, factor).index_select(0, pixel)).flatten()
         place = _label_places(pixel.index_select(0, chosen), size, factor)
@@ -71,12 +68,10 @@ def shade(
     return picture, labels
 
 
-def _by_material(material: torch.Tensor, order: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-    """Names of materials and blocks of places, given the order that sorts `material`."""
-    kinds = material.index_select(0, order).numpy()
-    bounds = np.searchsorted(kinds, np.arange(len(MATERIALS) + 1))
+def _by_material(material: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of materials and blocks of the places, ascending, at which `material` has them."""
     for value, name in enumerate(MATERIALS):
-        for block in order[bounds[value] : bounds[value + 1]].split(BLOCK):
+        for block in torch.nonzero(material == value).flatten().split(BLOCK):
             if len(block):
                 yield name, block
 
@@ -91,7 +86,7 @@ def _lit(
     material: str, surface: Surface, identity: Identity, attributes: Attributes
 ) -> torch.Tensor:
     """Linear RGB (3, N) of pixels of one material."""
-    normal = torch.stack(surface.columns("normal_x", "normal_y", "normal_z"))
+    normal = surface.normals()
     normal *= _facing_camera(normal)
     finish = materials.finish(material, surface, identity, attributes)
     open_sky = surface.column("light") if material == "skin" else 1.0

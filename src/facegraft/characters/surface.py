@@ -12,19 +12,28 @@ COLUMNS = ("x", "y", "z", "lips", "mouth", "blush", "light", "feature",
 class Surface:
     """N pixels of a mesh; each column is interpolated once, when first asked for."""
 
-    def __init__(self, table: torch.Tensor, corner: torch.Tensor, weight: torch.Tensor) -> None:
+    def __init__(
+        self,
+        table: torch.Tensor,
+        corners: list[torch.Tensor],
+        triangle: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> None:
         """Pixels of triangles.
 
         Args:
             table: float32 (14, V), a value per vertex, rows named by `COLUMNS`.
-            corner: int64 (3, N), the vertices of the triangle that each pixel shows.
-            weight: float32 (3, N), their shares, sum 1.
+            corners: 3 x int32 (T,), the vertices of every triangle.
+            triangle: int64 (N,), the triangle that each pixel shows.
+            weight: float32 (3, N), the shares of its corners, sum 1.
         """
-        self._table, self._corner, self._weight = table, corner, weight
+        self._table, self._corners = table, corners
+        self._triangle, self._weight = triangle, weight
+        self._corner = [every.index_select(0, triangle) for every in corners]
         self._known: dict[str, torch.Tensor] = {}
 
     def __len__(self) -> int:
-        return self._corner.shape[1]
+        return len(self._triangle)
 
     def column(self, name: str) -> torch.Tensor:
         """One value per pixel, float32 (N,); not to be changed in place.
@@ -35,21 +44,50 @@ class Surface:
         hairline, the costume, the beard; normal_*: not of unit length.
         """
         if name not in self._known:
-            values = self._table[COLUMNS.index(name)]
-            total = values.index_select(0, self._corner[0]).mul_(self._weight[0])
-            total.addcmul_(values.index_select(0, self._corner[1]), self._weight[1])
-            total.addcmul_(values.index_select(0, self._corner[2]), self._weight[2])
-            self._known[name] = total
+            self._known[name] = self._interpolated(name, None)
         return self._known[name]
 
     def columns(self, *names: str) -> tuple[torch.Tensor, ...]:
         """Several values per pixel, each float32 (N,); see `column`."""
         return tuple(self.column(name) for name in names)
 
+    def normals(self) -> torch.Tensor:
+        """Normals float32 (3, N), not of unit length; the caller's own copy."""
+        out = torch.empty(3, len(self))
+        for k, name in enumerate(("normal_x", "normal_y", "normal_z")):
+            self._interpolated(name, out[k])
+        return out
+
+    def _interpolated(self, name: str, out: torch.Tensor | None) -> torch.Tensor:
+        values = self.at_vertices(name)
+        total = torch.index_select(values, 0, self._corner[0], out=out).mul_(self._weight[0])
+        total.addcmul_(values.index_select(0, self._corner[1]), self._weight[1])
+        return total.addcmul_(values.index_select(0, self._corner[2]), self._weight[2])
+
+    def touching(self, vertices: torch.Tensor) -> torch.Tensor:
+        """Pixels, int64, ascending, whose triangle has a corner among `vertices`, bool (V,).
+
+        Outside of them a column is no larger than at the other vertices: paint that starts
+        above that need not look at them.
+        """
+        first, second, third = (vertices.index_select(0, every) for every in self._corners)
+        return torch.nonzero((first | second | third).index_select(0, self._triangle)).flatten()
+
+    def above(self, name: str, value: float) -> torch.Tensor:
+        """`touching` the vertices at which a column is above `value`."""
+        return self.touching(self.at_vertices(name) > value)
+
+    def at_vertices(self, name: str) -> torch.Tensor:
+        """A column at the vertices of the whole mesh, float32 (V,)."""
+        return self._table[COLUMNS.index(name)]
+
     def take(self, index: torch.Tensor) -> Surface:
         """The pixels at `index` (int64), with the columns that are known already."""
         taken = Surface(
-            self._table, self._corner.index_select(1, index), self._weight.index_select(1, index)
+            self._table,
+            self._corners,
+            self._triangle.index_select(0, index),
+            self._weight.index_select(1, index),
         )
         taken._known = {name: found.index_select(0, index) for name, found in self._known.items()}
         return taken
