@@ -18,7 +18,7 @@ export OMP_WAIT_POLICY ?= passive
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format bench clean
+.PHONY: help setup demo serve test lint format base bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -55,6 +55,9 @@ lint: $(READY) ## ruff and mypy
 format: $(READY) ## let ruff rewrite what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+base: $(READY) ## make the shipped base weights anew (an hour or more; resumable)
+	@$(PY) -m facegraft.cli base
 
 bench: $(READY) ## how fast rendering, swapping, training and the data gate are here
 	@$(PY) benchmarks/render.py

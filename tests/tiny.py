@@ -22,6 +22,7 @@ def params() -> Params:
 def train_params(**changes: object) -> TrainParams:
     """params.train, narrow and short."""
     small = {
+        "init": "scratch",
         "channels": 4,
         "decoder_channels": 4,
         "latent_dim": 8,

@@ -48,6 +48,7 @@ SMALL = {
         "min_pose_share": 0.0,
     },
     "train": {
+        "init": "scratch",
         "channels": 4,
         "decoder_channels": 4,
         "latent_dim": 8,

@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("train", _train, "train encoder and decoder; goes on where it was interrupted")
     add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
     add("promote", _promote, "register the model; champion if the gate lets it")
+    add("base", _base, "make the shipped base weights anew (hours); they are replaced if better")
     add("rollback", _rollback, "give the alias champion back to the version before")
     swap = add("swap", _swap, "swap one pair with the champion, fine-tuned until it passes")
     swap.add_argument("source", help="whose face: a picture file or an image key of the dataset")
@@ -142,6 +143,15 @@ def _promote(project: Project, params: Params, report: Progress, _: argparse.Nam
 
     decision = promote(project, params, report)
     return f"{'promoted' if decision.promote else 'refused'}: {'; '.join(decision.reasons)}"
+
+
+def _base(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.base_model import BASE
+    from facegraft.stages.base import base
+
+    decision = base(project, params, report)
+    verdict = f"shipped in {BASE}" if decision.promote else "not shipped"
+    return f"{verdict}: {'; '.join(decision.reasons)}"
 
 
 def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

@@ -179,7 +179,7 @@ class TrainParams(Section):
     """Encoder and decoder, their losses, the budget."""
 
     seed: int = Field(ge=0)
-    init: str = Field(description="'scratch', or a folder that holds model.safetensors")
+    init: str = Field(description="'base' (the shipped weights), 'scratch', or a folder of a model")
     vector_only: bool = Field(description="18 plain vectors, the literal embodiment")
     latent_dim: Count = Field(description="length of one latent vector")
     channels: Annotated[int, Field(ge=4, le=256)] = Field(description="encoder width at 32 px")
@@ -238,6 +238,18 @@ class TrainParams(Section):
         return self
 
 
+class BaseParams(Section):
+    """How the shipped weights are made; what is not named here is as in data and train."""
+
+    grids: Count = Field(description="training grids")
+    steps: Count
+    teach_steps: int = Field(ge=0)
+    learning_rate: Positive
+    warmup_steps: int = Field(ge=0)
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    evaluate_every: Count
+
+
 class EvaluateParams(Section):
     """The held-out benchmark and the calibration of the swap thresholds."""
 
@@ -276,6 +288,7 @@ class Params(Section):
     validate_: ValidateParams = Field(alias="validate")
     drift: DriftParams
     train: TrainParams
+    base: BaseParams
     evaluate: EvaluateParams
     promote: PromoteParams
     swap: SwapParams

@@ -42,7 +42,8 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     """Measure build/model on the held-out pairs and calibrate its swap thresholds.
 
     Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`, `model_sha256`),
-    calibration.json and pairs.png (at its end one sub-dimension at a time), and adds them to the training run in MLflow.
+    calibration.json and pairs.png (at its end one sub-dimension at a time), and adds them to the
+    training run in MLflow.
 
     Raises:
         CheckpointError, DataError, TrackingError: one line with the mend.
