@@ -31,6 +31,7 @@ def grid(name: str, *, rows: int = 3, columns: int = 2, size: int = 64, seed: in
         images=images,
         regions=rng.integers(0, 11, (rows, columns, size, size), np.uint8),
         landmarks=np.broadcast_to(LANDMARKS_64 * (size / 64), (rows, columns, 5, 2)).copy(),
+        anchors=_anchors(rng, rows, columns),
         identity_ids=tuple(f"{name}-i{i:02d}" for i in range(rows)),
         attribute_ids=tuple(f"{name}-a{a:02d}" for a in range(columns)),
         identity_code=rng.normal(size=(rows, 6)).astype(np.float32),
@@ -39,6 +40,13 @@ def grid(name: str, *, rows: int = 3, columns: int = 2, size: int = 64, seed: in
             [[image_key(name, i, a) for a in range(columns)] for i in range(rows)], object
         ),
     )
+
+
+def _anchors(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Nine visible points per cell, anywhere in the picture."""
+    anchors = rng.uniform(-1, 1, (rows, columns, 9, 3)).astype(np.float16)
+    anchors[..., 2] = 1
+    return anchors
 
 
 def dataset(folder: Path, **options: int) -> pd.DataFrame:

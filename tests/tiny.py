@@ -28,9 +28,11 @@ def train_params(**changes: object) -> TrainParams:
         "steps": 4,
         "teach_steps": 1,
         "warmup_steps": 1,
+        "batch_grids": 1,
         "batch_identities": 3,
         "batch_attributes": 2,
         "batch_pairs": 3,
+        "batch_regions": 1,
         "batch_reconstructions": 2,
     }
     return TrainParams.model_validate({**params().train.model_dump(), **small, **changes})

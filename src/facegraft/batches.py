@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegraft.config import TrainParams
-from facegraft.dataset import Grid
+from facegraft.dataset import Grid, Mix
 from facegraft.images import to_tensor
 
 CHANGED_LEVEL = 0.06
 """A pixel counts as changed where the true swap differs from the target by more, in [-1, 1]."""
+
+INDICES = ("source", "target", "true_swap", "reconstructed")
+"""Fields of `Batch` that point into its images."""
+
+ROWS = 10_000
+"""More than a grid has rows: keeps the people of different grids apart."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,11 @@ class Batch:
         identity: int64 (N,), equal where the identity is the same.
         identity_code: float32 (N, C). attribute_code: float32 (N, Q).
         source, target, true_swap: int64 (P,), indices into `images`.
+        transplant: per pair the identity sub-dimension that is taken, or None for all.
         reconstructed: int64 (R,), indices into `images`.
         changed: float32 (P, 1, S, S) in {0, 1}, where the true swap differs from the target.
+        still: float32 (P, 1, S, S) in {0, 1}, background in the true swap and in the target.
+        anchors: float32 (N, K, 3), see `Grid.anchors`.
         keys: the manifest's image keys, N of them.
     """
 
@@ -39,8 +50,11 @@ class Batch:
     source: Tensor
     target: Tensor
     true_swap: Tensor
+    transplant: tuple[str | None, ...]
     reconstructed: Tensor
     changed: Tensor
+    still: Tensor
+    anchors: Tensor
     keys: tuple[str, ...]
 
 
@@ -53,27 +67,54 @@ def changed_mask(true_swap: Tensor, target: Tensor) -> Tensor:
 def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
     """The batch of a step: a pure function of (grids, params.seed, step), so resuming is exact.
 
+    It is made of `batch_grids` blocks of rows x columns, each of another grid: many people and
+    many attribute sets at once, and inside each block the truth of every pair.
+
     Raises:
-        ValueError: a grid is smaller than the block that params ask for.
+        ValueError: a grid is smaller than the block that params ask for, or there are too few.
     """
     rng = np.random.default_rng((params.seed, step))
-    grid = grids[int(rng.integers(len(grids)))]
+    if len(grids) < params.batch_grids:
+        raise ValueError(f"{len(grids)} training grids, fewer than train.batch_grids")
+    chosen = rng.choice(len(grids), params.batch_grids, replace=False)
+    return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
+
+
+def _joined(blocks: Sequence[Batch]) -> Batch:
+    """Blocks of one shape as one batch; indices and identities move up by what came before."""
+    images = len(blocks[0].images)
+    joined: dict[str, Any] = {}
+    for field in fields(Batch):
+        parts = [getattr(block, field.name) for block in blocks]
+        if field.name in INDICES:
+            parts = [part + k * images for k, part in enumerate(parts)]
+        elif field.name == "identity":
+            parts = [part + k * ROWS for k, part in enumerate(parts)]
+        is_tensor = isinstance(parts[0], Tensor)
+        joined[field.name] = torch.cat(parts) if is_tensor else tuple(chain.from_iterable(parts))
+    return Batch(**joined)
+
+
+def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Batch:
     rows, columns = params.batch_identities, params.batch_attributes
     if grid.images.shape[0] < rows or grid.images.shape[1] < columns:
         raise ValueError(
             f"grid {grid.name} is {grid.images.shape[0]} x {grid.images.shape[1]}, smaller than "
             f"train.batch_identities x train.batch_attributes = {rows} x {columns}"
         )
-    i = np.sort(rng.choice(grid.images.shape[0], rows, replace=False))
+    mixes = _choose_mixes(rng, grid, params)
+    i = _choose_rows(rng, grid, mixes, rows)
     a = np.sort(rng.choice(grid.images.shape[1], columns, replace=False))
     block = np.ix_(i, a)
     images = to_tensor(grid.images[block].reshape(rows * columns, *grid.images.shape[2:]))
-    source_row, target_row = _different_pairs(rng, rows, params.batch_pairs)
+    background = grid.regions[block].reshape(rows * columns, 1, *grid.images.shape[3:]) == 0
+    source_row, target_row, true_row, transplant = _pairs(rng, i, mixes, params)
     source_column = rng.integers(columns, size=params.batch_pairs)
     target_column = rng.integers(columns, size=params.batch_pairs)
     source = torch.from_numpy(source_row * columns + source_column)
     target = torch.from_numpy(target_row * columns + target_column)
-    true_swap = torch.from_numpy(source_row * columns + target_column)
+    true_swap = torch.from_numpy(true_row * columns + target_column)
+    anchors = grid.anchors[block].reshape(rows * columns, *grid.anchors.shape[2:])
     return Batch(
         images=images,
         identity=torch.from_numpy(np.repeat(i, columns)),
@@ -82,18 +123,53 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
         source=source,
         target=target,
         true_swap=true_swap,
+        transplant=transplant,
         reconstructed=torch.from_numpy(
             rng.choice(rows * columns, params.batch_reconstructions, replace=False)
         ),
         changed=changed_mask(images[true_swap], images[target]),
+        still=torch.from_numpy(background[true_swap] & background[target]).float(),
+        anchors=torch.from_numpy(anchors.astype(np.float32)),
         keys=tuple(grid.keys[block].ravel()),
     )
 
 
-def _different_pairs(
-    rng: np.random.Generator, rows: int, pairs: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`pairs` ordered pairs of different rows."""
-    first = rng.integers(rows, size=pairs)
-    second = (first + rng.integers(1, rows, size=pairs)) % rows
-    return first, second
+def _choose_mixes(rng: np.random.Generator, grid: Grid, params: TrainParams) -> list[Mix]:
+    """Up to two mixed rows of sub-dimensions that params know, if the block can hold them."""
+    known = [mix for mix in grid.mixes if mix.region in params.identity]
+    fitting = min(2, len(known), params.batch_identities // 3)
+    if not fitting or not params.batch_regions:
+        return []
+    return [known[int(k)] for k in rng.choice(len(known), fitting, replace=False)]
+
+
+def _choose_rows(
+    rng: np.random.Generator, grid: Grid, mixes: Sequence[Mix], rows: int
+) -> np.ndarray:
+    """`rows` rows of the grid, ascending, the mixes and what they are made of among them."""
+    wanted = sorted({row for mix in mixes for row in (mix.row, mix.base, mix.donor)})
+    others = np.setdiff1d(np.arange(grid.images.shape[0]), wanted)
+    drawn = rng.choice(others, rows - len(wanted), replace=False)
+    return np.sort(np.concatenate([np.array(wanted, np.int64), drawn]))
+
+
+def _pairs(
+    rng: np.random.Generator, rows: np.ndarray, mixes: Sequence[Mix], params: TrainParams
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str | None, ...]]:
+    """Rows of the block that source, target and true swap show, and what is transplanted.
+
+    Whole swaps come first, then `batch_regions` of one sub-dimension where there are mixes.
+    """
+    place = {int(row): k for k, row in enumerate(rows)}
+    drawn: list[tuple[int, int, int, str | None]] = []
+    for _ in range(params.batch_pairs - (params.batch_regions if mixes else 0)):
+        first = int(rng.integers(len(rows)))
+        second = (first + int(rng.integers(1, len(rows)))) % len(rows)
+        drawn.append((first, second, first, None))
+    while len(drawn) < params.batch_pairs:
+        mix = mixes[int(rng.integers(len(mixes)))]
+        own, base, donor = place[mix.row], place[mix.base], place[mix.donor]
+        ways = ((donor, base, own), (own, base, own), (base, own, base))
+        drawn.append((*ways[int(rng.integers(len(ways)))], mix.region))
+    source, target, true_swap, transplant = zip(*drawn, strict=True)
+    return np.array(source), np.array(target), np.array(true_swap), transplant

@@ -46,8 +46,15 @@ class DataParams(Section):
     supersample: Annotated[int, Field(ge=1, le=4)] = Field(description="anti-aliasing factor")
     identities: Annotated[int, Field(ge=2)] = Field(description="identities in one grid")
     attributes: Annotated[int, Field(ge=2)] = Field(description="attribute sets in one grid")
+    mixes: int = Field(ge=0, description="of the identities: one with a region of another's")
     grids: GridCounts
     licence: str = Field(min_length=1, description="SPDX id written to the manifest")
+
+    @model_validator(mode="after")
+    def _two_are_left_to_mix(self) -> DataParams:
+        if self.identities - self.mixes < 2:
+            raise ValueError("mixes must leave at least 2 identities of their own")
+        return self
 
 
 class SplitFractions(Section):
@@ -99,8 +106,10 @@ class LossWeights(Section):
     mse_loss: float = Field(ge=0)
     perceptual_loss: float = Field(ge=0)
     swap_loss: float = Field(ge=0)
+    flow_loss: float = Field(ge=0)
     identity_teacher_loss: float = Field(ge=0)
     attribute_teacher_loss: float = Field(ge=0)
+    anchor_loss: float = Field(ge=0)
     contrast_loss: float = Field(ge=0)
     consistency_loss: float = Field(ge=0)
     mask_loss: float = Field(ge=0)
@@ -129,7 +138,7 @@ class TrainParams(Section):
     init: str = Field(description="'scratch', or a folder that holds model.safetensors")
     vector_only: bool = Field(description="18 plain vectors, the literal embodiment")
     latent_dim: Count = Field(description="length of one latent vector")
-    channels: Annotated[int, Field(ge=4, le=256)] = Field(description="encoder width at half size")
+    channels: Annotated[int, Field(ge=4, le=256)] = Field(description="encoder width at 32 px")
     identity: dict[str, tuple[int, ...]] = Field(
         description="identity sub-dimension -> latent indices [0109]"
     )
@@ -144,14 +153,16 @@ class TrainParams(Section):
         "empty for none"
     )
     decoder_channels: Annotated[int, Field(ge=4, le=256)] = Field(
-        description="decoder width at full resolution"
+        description="decoder width at 32 px"
     )
     steps: Count = Field(description="budget of optimiser steps")
     teach_steps: int = Field(ge=0, description="first steps that train the encoder alone")
-    batch_identities: Annotated[int, Field(ge=2)] = Field(description="of one grid, per step")
-    batch_attributes: Annotated[int, Field(ge=2)] = Field(description="of the grid, per step")
-    batch_pairs: Annotated[int, Field(ge=2)] = Field(description="swaps decoded per step")
-    batch_reconstructions: Count = Field(description="unfused sets decoded per step")
+    batch_grids: Count = Field(description="grids that give a block each, per step")
+    batch_identities: Annotated[int, Field(ge=2)] = Field(description="rows of a block")
+    batch_attributes: Annotated[int, Field(ge=2)] = Field(description="columns of a block")
+    batch_pairs: Annotated[int, Field(ge=1)] = Field(description="swaps decoded per block")
+    batch_regions: int = Field(ge=0, description="of the pairs: one sub-dimension is swapped")
+    batch_reconstructions: Count = Field(description="unfused sets decoded per block")
     learning_rate: Positive
     warmup_steps: int = Field(ge=0)
     weight_decay: float = Field(ge=0)
@@ -169,6 +180,8 @@ class TrainParams(Section):
             raise ValueError(
                 f"identity and attribute together name each latent 0 to {NUM_LATENTS - 1} once"
             )
+        if self.batch_regions > self.batch_pairs:
+            raise ValueError("batch_regions are some of batch_pairs, no more")
         if not any(self.identity.values()) or not any(self.attribute.values()):
             raise ValueError("identity and attribute each need at least one latent")
         if self.texture and len(self.attribute.get(self.texture, ())) != 1:

@@ -9,6 +9,19 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Mix:
+    """A row that is row `base` with one identity sub-dimension taken from row `donor`.
+
+    It is the true swap of "only the eyes": source (donor, a), target (base, b) -> (row, b).
+    """
+
+    row: int
+    base: int
+    donor: int
+    region: str
+
+
+@dataclass(frozen=True)
 class Grid:
     """Identities x attribute sets of one split; cell (i, a) shows identity i under attributes a.
 
@@ -19,18 +32,22 @@ class Grid:
         images: uint8 (I, A, 3, S, S), RGB in [0, 255]; may be memory-mapped.
         regions: uint8 (I, A, S, S), labels of `REGIONS`.
         landmarks: float32 (I, A, 5, 2), x then y in pixels, order of `LANDMARKS`.
+        anchors: float16 (I, A, K, 3), surface points: x and y in [-1, 1] over the picture, 1 where
+            visible (see `characters.anchors`); K = 0 where nobody knows them.
         identity_ids, attribute_ids: the ids of rows and columns.
         identity_code: float32 (I, C), what identity means in visible shape, about unit scale.
         attribute_code: float32 (A, Q), what the attribute set means, about unit scale.
         keys: object (I, A), the manifest's image keys.
         identity_groups: sub-dimension -> (start, stop) of its part of identity_code.
         attribute_groups: attribute group -> (start, stop) of its part of attribute_code.
+        mixes: the rows that are made of two others.
     """
 
     name: str
     images: np.ndarray
     regions: np.ndarray
     landmarks: np.ndarray
+    anchors: np.ndarray
     identity_ids: tuple[str, ...]
     attribute_ids: tuple[str, ...]
     identity_code: np.ndarray
@@ -38,6 +55,13 @@ class Grid:
     keys: np.ndarray
     identity_groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     attribute_groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    mixes: tuple[Mix, ...] = ()
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        """Rows that are persons of their own, not mixes of two others."""
+        mixed = {mix.row for mix in self.mixes}
+        return tuple(row for row in range(len(self.identity_ids)) if row not in mixed)
 
     @property
     def size(self) -> int:

@@ -2,7 +2,9 @@
 
 A stack of 18 modulated convolutions from 4 px up. Latent k sets scale and shift of every channel
 in layer k (adaptive instance normalisation, Huang & Belongie 2017; one style per layer as in
-StyleGAN, Karras et al. 2019). Spatial slots enter as extra channels at their own resolution.
+StyleGAN, Karras et al. 2019). Spatial slots enter as extra channels at their own resolution. The
+stack ends at 32 px: its features are the flow that bends the target's texture, and what
+`texture.Retouch` adds at full size.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from torch import Tensor, nn
 
 from facegraft.config import NUM_LATENTS
 from facegraft.latents import Layout, texture_scale
+from facegraft.texture import Retouch, TextureReader, bend, within
+
+FINEST = 32
+"""Pixels of the last of the 18 layers; shape is decided below, sharpness comes from texture."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +32,13 @@ class Decoded:
         image: (B, 3, S, S) in [-1, 1].
         mask_logits: (B, 1, S, S); sigmoid gives the paste-back mask, 1 where the swap differs
             from the target.
+        flow: (B, 2, S, S), where each pixel's texture came from, x then y, in halves of the
+            side; None without texture.
     """
 
     image: Tensor
     mask_logits: Tensor
+    flow: Tensor | None = None
 
 
 class ModulatedLayer(nn.Module):
@@ -47,53 +56,17 @@ class ModulatedLayer(nn.Module):
         return x + y if self.shortcut else y
 
 
-class TextureWarp(nn.Module):
-    """Draws with the target's own pixels: bends them by a flow and mixes in what G painted.
-
-    A change of facial shape moves most pixels a little and repaints few, so this is sharp from
-    the first step; flow and share start at (nearly) nothing, that is at a copy of the target.
-
-    The flow is a grid of CONTROL x CONTROL handles, bilinear between them, and a handle cannot
-    move further than its neighbour lies: a dense flow folds the mouth over itself.
-
-    Args:
-        channels: of the last layer's features.
-        reach: longest displacement, as a fraction of half the picture's side.
-    """
-
-    CONTROL = 8
-
-    def __init__(self, channels: int, reach: float = 0.2) -> None:
-        super().__init__()
-        self.reach = reach
-        self.to_flow = nn.Conv2d(channels, 3, 5, padding=2)
-        nn.init.normal_(self.to_flow.weight, std=1e-3)
-        with torch.no_grad():
-            self.to_flow.bias.copy_(torch.tensor([0.0, 0.0, -1.5]))  # type: ignore[union-attr]
-
-    def forward(self, x: Tensor, painted: Tensor, texture: Tensor) -> Tensor:
-        """Features (B, C, S, S), painted and texture (B, 3, S, S) in [-1, 1] -> image, same."""
-        flow, share = self.to_flow(x).split((2, 1), dim=1)
-        handles = self.reach * torch.tanh(F.adaptive_avg_pool2d(flow, self.CONTROL))
-        shift = F.interpolate(handles, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        shift = shift.permute(0, 2, 3, 1)  # (B, S, S, 2)
-        still = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
-        grid = F.affine_grid(still, list(texture.shape), align_corners=False) + shift
-        bent = F.grid_sample(texture, grid, padding_mode="border", align_corners=False)
-        return torch.lerp(bent, painted, torch.sigmoid(share))
-
-
 def layers_per_resolution(size: int) -> dict[int, int]:
-    """Deal the 18 layers over 4, 8, ..., size; the middle resolutions, where features form, most.
+    """Deal the 18 layers over 4, 8, ... up to `FINEST`; the resolutions where features form, most.
 
-    >>> layers_per_resolution(64)
-    {4: 2, 8: 4, 16: 6, 32: 4, 64: 2}
+    >>> layers_per_resolution(128)
+    {4: 2, 8: 4, 16: 6, 32: 6}
     """
-    resolutions = [2**i for i in range(2, int(math.log2(size)) + 1)]
+    resolutions = [2**i for i in range(2, int(math.log2(min(size, FINEST))) + 1)]
     counts = dict.fromkeys(resolutions, 2)
-    middle = sorted(resolutions, key=lambda r: abs(math.log2(r) - 4.0))
+    finest_first = resolutions[::-1]
     for i in range((NUM_LATENTS - sum(counts.values())) // 2):
-        counts[middle[(0, 0, 1, 2)[i % 4] % len(middle)]] += 2
+        counts[finest_first[(0, 1, 0, 1, 2)[i % 5] % len(finest_first)]] += 2
     return counts
 
 
@@ -103,49 +76,69 @@ class Decoder(nn.Module):
     Args:
         layout: what the 18 latents are.
         size: image width and height, a power of two from 32.
-        channels: width at full resolution; it grows towards 4 px up to eight times this.
+        channels: width at `FINEST`; it doubles towards 8 px.
     """
 
     def __init__(self, layout: Layout, size: int, channels: int) -> None:
         super().__init__()
         self.layout = layout
+        self.size = size
         counts = layers_per_resolution(size)
-        widths = {r: min(channels * int(2 ** (i * 0.75)), channels * 8)
-                  for i, r in enumerate(sorted(counts, reverse=True))}  # fmt: skip
+        widths = {r: channels * min(FINEST // r, 4) for r in counts}
         self.plan = tuple(r for r, count in counts.items() for _ in range(count))
-        style_sizes = [shape[0] for shape in layout.shapes]
-        self.start = nn.Parameter(torch.randn(1, widths[4], 4, 4))
-        self.layers = nn.ModuleList()
+        self.first = {r: self.plan.index(r) for r in counts}  # its first layer
+        vectors = sum(shape[0] for shape in layout.shapes if len(shape) == 1)
+        self.start = nn.Linear(vectors, widths[4] * 16)
+        before = [widths[4], *(widths[r] for r in self.plan[:-1])]
+        self.layers = nn.ModuleList(
+            ModulatedLayer(width, widths[r], shape[0])
+            for width, r, shape in zip(before, self.plan, layout.shapes, strict=True)
+        )
+        entering = {r: before[k] for r, k in self.first.items()}
         self.merge = nn.ModuleDict()
-        before = widths[4]
-        for k, resolution in enumerate(self.plan):
-            self.layers.append(ModulatedLayer(before, widths[resolution], style_sizes[k]))
-            before = widths[resolution]
         for k in sorted(set(layout.spatial_dimensions) - {layout.texture}):
             slot_channels, height, _ = layout.shapes[k]
-            width = widths[height] if self.plan[0] == height else self._width_entering(height)
-            self.merge[str(k)] = nn.Conv2d(slot_channels, width, 3, padding=1)
-        self.to_image = nn.Conv2d(before, 4, 3, padding=1)
-        self.warp = None if layout.texture is None else TextureWarp(before)
-
-    def _width_entering(self, resolution: int) -> int:
-        return self.layers[self.plan.index(resolution)].conv.in_channels  # type: ignore[union-attr,return-value]
+            if height not in entering:
+                raise ValueError(f"latent {k}: a slot of {height} px; choose from {list(counts)}")
+            self.merge[str(k)] = nn.Conv2d(slot_channels, entering[height], 3, padding=1)
+        self.reader: TextureReader | None = None
+        if layout.texture is not None:
+            self.reader = TextureReader(size, widths)
+            self.skips = nn.ModuleDict(
+                {str(r): nn.Conv2d(widths[r], entering[r], 1) for r in counts}
+            )
+            self.to_flow = nn.Conv2d(channels, 2, 3, padding=1)
+            nn.init.normal_(self.to_flow.weight, std=1e-3)
+            nn.init.zeros_(self.to_flow.bias)  # type: ignore[arg-type]
+        self.retouch = Retouch(channels, textured=self.reader is not None)
 
     def forward(self, z: Tensor) -> Decoded:
         """Packed latents (B, L) -> `Decoded`."""
+        if self.reader is None:
+            x = self._trunk(z, {})
+            change, mask_logits = self.retouch(x, None, self.size)
+            return Decoded(torch.tanh(change), mask_logits)
+        texture = self._texture(z)
+        x = self._trunk(z, self.reader(texture))  # (B, C, 32, 32)
+        # Bicubic: bilinear steps of a coarse flow show as facets along the jaw.
+        flow = F.interpolate(self.to_flow(x), self.size, mode="bicubic", align_corners=False)
+        bent = bend(texture, flow)
+        change, mask_logits = self.retouch(x, bent, self.size)
+        return Decoded(within(bent + change), mask_logits, flow)
+
+    def _trunk(self, z: Tensor, read: dict[int, Tensor]) -> Tensor:
+        """The 18 layers: (B, L) and the reader's features -> (B, C, FINEST, FINEST)."""
         parts = self._unit_scale(z)
-        x = self.start.expand(len(z), -1, -1, -1)
+        vectors = [part for part, shape in zip(parts, self.layout.shapes, strict=True)
+                   if len(shape) == 1]  # fmt: skip
+        x = F.leaky_relu(self.start(torch.cat(vectors, dim=1)), 0.2).view(len(z), -1, 4, 4)
         for k, (resolution, layer) in enumerate(zip(self.plan, self.layers, strict=True)):
             if x.shape[-1] != resolution:
                 x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            if k == self.plan.index(resolution):
-                x = self._add_slots(x, parts)
+            if k == self.first[resolution]:
+                x = self._add_maps(x, parts, read)
             x = layer(x, self._style(parts[k], k))
-        image, mask_logits = self.to_image(x).split((3, 1), dim=1)
-        image = torch.tanh(image)
-        if self.warp is not None:
-            image = self.warp(x, image, self._texture(z))
-        return Decoded(image=image, mask_logits=mask_logits)
+        return x
 
     def _texture(self, z: Tensor) -> Tensor:
         """The target's own pixels out of their slot: (B, 3, S, S) in [-1, 1]."""
@@ -163,9 +156,12 @@ class Decoder(nn.Module):
         shape = self.layout.shapes[k]
         return part if len(shape) == 1 else part.view(-1, *shape).mean(dim=(2, 3))
 
-    def _add_slots(self, x: Tensor, parts: list[Tensor]) -> Tensor:
+    def _add_maps(self, x: Tensor, parts: list[Tensor], read: dict[int, Tensor]) -> Tensor:
+        """What is known per place at this resolution: the slots, and what the texture shows."""
         for k in self.layout.spatial_dimensions:
             shape = self.layout.shapes[k]
             if k != self.layout.texture and shape[1] == x.shape[-1]:
                 x = x + self.merge[str(k)](parts[k].view(-1, *shape))
+        if x.shape[-1] in read:
+            x = x + self.skips[str(x.shape[-1])](read[x.shape[-1]])
         return x

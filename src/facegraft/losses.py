@@ -11,6 +11,9 @@ from torch import Tensor
 
 from facegraft.latents import Layout
 
+FLOW_EPSILON = 0.01
+"""Below this displacement, in halves of the side, the flow's error counts by its square."""
+
 
 def identity_loss_per_pair(layout: Layout, z_swap: Tensor, z_source: Tensor) -> Tensor:
     """L_id = 1 - cos(z_id(Y), z_id(X_s)) [0141]; (B, L) x 2 -> (B,) in [0, 2]."""
@@ -64,9 +67,40 @@ def swap_loss(swap: Tensor, true_swap: Tensor, changed: Tensor, emphasis: float 
     return pixels + 0.5 * (across + down)
 
 
+def flow_loss(flow: Tensor, swap: Tensor, target: Tensor, still: Tensor) -> Tensor:
+    """How far from the truth the decoder takes its texture, in halves of the picture's side.
+
+    Ours: the renderer knows where each surface point lies in the true swap and in the target.
+
+    Args:
+        flow: (P, 2, H, W), see `decoder.Decoded`.
+        swap, target: (P, K, 3), the same surface points in either picture: x, y in [-1, 1] and 1
+            where visible. Points that the true swap does not show do not count.
+        still: (P, 1, H, W) in {0, 1}, background in both, where nothing moves.
+    """
+    place, seen = swap[..., :2], swap[..., 2]
+    read = F.grid_sample(flow, place[:, None], padding_mode="border", align_corners=False)
+    error = read[:, :, 0].transpose(1, 2) - (target[..., :2] - place)  # (P, K, 2)
+    moved = (error.square().sum(dim=2) + FLOW_EPSILON**2).sqrt() - FLOW_EPSILON
+    moving = (moved * seen).sum() / seen.sum().clamp_min(1.0)
+    resting = (flow.abs().sum(dim=1, keepdim=True) * still).sum() / still.sum().clamp_min(1.0)
+    return moving + 0.2 * resting
+
+
 def teacher_loss(read: Tensor, known: Tensor) -> Tensor:
     """Mean squared error of the renderer's parameters read back from latents, (B, C) x 2."""
     return (read - known).square().mean()
+
+
+def anchor_loss(read: Tensor, anchors: Tensor) -> Tensor:
+    """Mean distance of the surface points from where they are read, in halves of the side.
+
+    Args:
+        read: (B, K, 2). anchors: (B, K, 3), x, y and 1 where visible; a hidden one counts .1.
+    """
+    weight = anchors[..., 2] + 0.1
+    distance = torch.linalg.vector_norm(read - anchors[..., :2] + 1e-6, dim=2)
+    return (distance * weight).sum() / weight.sum().clamp_min(1.0)
 
 
 def contrast_loss(layout: Layout, z: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:

@@ -57,4 +57,4 @@ def swap(
     def compose(decoded: Decoded) -> Tensor:
         return blend(decoded.image, target, mask)
 
-    return Swapped(tune(model, source, target, fused, compose, thresholds, params), mask)
+    return Swapped(tune(model, target, fused, compose, thresholds, params), mask)

@@ -72,7 +72,6 @@ class Tuned:
 
 def tune(
     model: Model,
-    source: Tensor,
     target: Tensor,
     fused: Tensor,
     compose: Callable[[Decoded], Tensor],
@@ -82,8 +81,8 @@ def tune(
     """Decode, judge, and fine-tune a copy of the decoder until the pair passes.
 
     Args:
-        source, target: (1, 3, S, S) in [-1, 1].
-        fused: (1, L).
+        target: (1, 3, S, S) in [-1, 1].
+        fused: (1, L); its z_id is what the swap is to have, the source's where all is transplanted.
         compose: from what G draws to the picture that is judged and saved; differentiable.
         thresholds: calibrated, see `Calibration.thresholds`.
 
@@ -92,14 +91,14 @@ def tune(
         verdict closes the trace.
     """
     torch.manual_seed(params.seed)
-    z_source, z_target = model.encoder(source), model.encoder(target)
+    z_target = model.encoder(target)
     decoder = copy.deepcopy(model.decoder)
 
     def judge(image: Tensor, step: int) -> Verdict:
         z = model.encoder(image)
         return Verdict(
             step=step,
-            identity_loss=identity_loss_per_pair(model.layout, z, z_source).item(),
+            identity_loss=identity_loss_per_pair(model.layout, z, fused).item(),
             attribute_loss=attribute_loss_per_pair(model.layout, z, z_target).item(),
         )
 
@@ -113,7 +112,7 @@ def tune(
         for _ in range(step - trace[-1].step):
             image = compose(decoder(fused))
             z = model.encoder(_jittered(image))
-            identity = identity_loss_per_pair(model.layout, z, z_source).mean()
+            identity = identity_loss_per_pair(model.layout, z, fused).mean()
             attribute = attribute_loss_per_pair(model.layout, z, z_target).mean()
             loss = identity / thresholds.identity_loss + attribute / thresholds.attribute_loss
             loss = loss + params.anchor_weight * (image - first).abs().mean()
@@ -137,9 +136,10 @@ def _fine_parameters(decoder: Decoder) -> list[Tensor]:
         for layer, size in zip(decoder.layers, decoder.plan, strict=True)
         if size >= FINE_RESOLUTION
     ]
+    bending = () if decoder.reader is None else (decoder.to_flow,)
     return [
         parameter.requires_grad_()
-        for module in (*fine, decoder.to_image)
+        for module in (*fine, *bending, decoder.retouch)
         for parameter in module.parameters()
     ]
 

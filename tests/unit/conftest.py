@@ -23,7 +23,14 @@ def tiny_params() -> Params:
     """The repository's params with three grids of 2 x 2 faces."""
     params = load_params(ROOT / "params.yaml")
     grids = GridCounts(train=1, validation=1, test=1)
-    sizes = {"grids": grids, "identities": 2, "attributes": 2, "size": 64, "supersample": 1}
+    sizes = {
+        "grids": grids,
+        "identities": 2,
+        "attributes": 2,
+        "mixes": 0,
+        "size": 64,
+        "supersample": 1,
+    }
     return params.model_copy(update={"data": params.data.model_copy(update=sizes)})
 
 

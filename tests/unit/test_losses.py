@@ -77,3 +77,25 @@ def test_mask_loss_of_an_undecided_mask_is_log_two() -> None:
 
 def test_teacher_loss_is_the_mean_squared_error() -> None:
     assert losses.teacher_loss(torch.zeros(2, 2), torch.full((2, 2), 3.0)).item() == 9.0
+
+
+def test_flow_loss_is_the_distance_to_the_known_place_where_it_shows() -> None:
+    flow = torch.zeros(1, 2, 8, 8)
+    swap = torch.tensor([[[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]]])
+    target = torch.tensor([[[0.3, 0.4, 1.0], [-0.5, 0.5, 1.0]]])
+    still = torch.zeros(1, 1, 8, 8)
+    away = (
+        math.sqrt(0.25 + losses.FLOW_EPSILON**2) - losses.FLOW_EPSILON
+    )  # the hidden point does not count
+    assert losses.flow_loss(flow, swap, target, still).item() == pytest.approx(away, abs=1e-6)
+    right = torch.tensor([0.3, 0.4])[None, :, None, None].expand(1, 2, 8, 8)
+    assert losses.flow_loss(right, swap, target, still).item() == pytest.approx(0.0, abs=1e-6)
+    still[..., 0] = 1.0  # nothing moves here, yet the flow does: 0.3 + 0.4, weighed by 0.2
+    assert losses.flow_loss(right, swap, target, still).item() == pytest.approx(0.14, abs=1e-6)
+
+
+def test_anchor_loss_is_a_mean_distance_where_hidden_points_count_a_tenth() -> None:
+    read = torch.zeros(1, 2, 2)
+    anchors = torch.tensor([[[0.3, 0.4, 1.0], [3.0, 4.0, 0.0]]])
+    expected = (0.5 * 1.1 + 5.0 * 0.1) / 1.2
+    assert losses.anchor_loss(read, anchors).item() == pytest.approx(expected, abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from facegraft.adapters import store
 from facegraft.adapters.store import DataError, load_grids, load_image
+from facegraft.dataset import Mix
 from tests import synthetic
 
 
@@ -92,7 +94,7 @@ def test_writing_twice_gives_the_same_bytes(data: Path) -> None:
     synthetic.dataset(data)
     after = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     assert before == after
-    assert len(after) == 7
+    assert len(after) == 10
 
 
 def test_image_by_key(data: Path) -> None:
@@ -175,3 +177,16 @@ def test_a_failed_write_leaves_the_old_manifest(
         store.write_manifest(data, manifest)
     assert (data / "manifest.parquet").read_bytes() == before
     assert sorted(path.name for path in data.iterdir()) == ["grids", "manifest.parquet"]
+
+
+def test_mixes_and_anchors_come_back(tmp_path: Path) -> None:
+    drawn = replace(synthetic.grid("train-000"), mixes=(Mix(2, 0, 1, "eyes"),))
+    store.write_grid(tmp_path, drawn)
+    store.write_manifest(tmp_path, store.manifest_rows(drawn, "train", licence="CC0-1.0"))
+    (read,) = store.load_grids(tmp_path, "train")
+    assert read.mixes == drawn.mixes
+    assert read.people == (0, 1)
+    assert np.array_equal(read.anchors, drawn.anchors)
+    (tmp_path / "grids" / "train-000.anchors.npy").unlink()
+    (without,) = store.load_grids(tmp_path, "train")
+    assert without.anchors.shape == (3, 2, 0, 3)

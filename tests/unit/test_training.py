@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,16 @@ import torch
 
 from facegraft.batches import changed_mask, draw_batch
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
+from facegraft.dataset import Mix
 from facegraft.heldout import all_below
-from facegraft.training import NonFiniteLoss, TrainState, follow, scheduled_rate, train
+from facegraft.training import (
+    NonFiniteLoss,
+    TrainState,
+    follow,
+    parameter_groups,
+    scheduled_rate,
+    train,
+)
 from tests import tiny
 
 PATENT_LOSSES = {"identity_loss", "attribute_loss", "mse_loss", "perceptual_loss"}
@@ -41,11 +50,51 @@ def test_a_batch_holds_the_true_swap_of_each_pair() -> None:
     assert batch.changed.mean() > 0
 
 
+def test_a_region_swap_takes_one_region_and_the_mixed_row_is_its_truth() -> None:
+    grid = replace(tiny.faces(rows=6), mixes=(Mix(4, 0, 1, "eyes"), Mix(5, 2, 3, "whiskers")))
+    section = tiny.train_params(batch_pairs=40, batch_regions=30, batch_identities=3)
+    batch = draw_batch([grid], section, step=0)
+    rows = batch.identity.view(-1, section.batch_attributes)[:, 0].tolist()
+    assert rows == [0, 1, 4]  # "whiskers" is no sub-dimension: that row is never taken apart
+    assert batch.transplant.count("eyes") == 30
+    assert batch.transplant.count(None) == 10
+    source, target, truth = (
+        batch.identity[k] for k in (batch.source, batch.target, batch.true_swap)
+    )
+    seen = {(int(s), int(t), int(y)) for s, t, y, part
+            in zip(source, target, truth, batch.transplant, strict=True) if part}  # fmt: skip
+    assert seen == {(1, 0, 4), (4, 0, 4), (0, 4, 0)}
+
+
+def test_without_mixes_every_pair_is_a_whole_swap() -> None:
+    batch = draw_batch([tiny.faces()], tiny.train_params(batch_regions=2), step=1)
+    assert set(batch.transplant) == {None}
+
+
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
     section, grid = tiny.train_params(), tiny.faces()
     one, same = draw_batch([grid], section, 5), draw_batch([grid], section, 5)
     assert torch.equal(one.images, same.images)
     assert not torch.equal(one.images, draw_batch([grid], section, 6).images)
+
+
+def test_too_few_grids_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"1 training grids, fewer than train\.batch_grids"):
+        draw_batch([tiny.faces()], tiny.train_params(batch_grids=2), 0)
+
+
+def test_blocks_of_several_grids_keep_their_people_and_pairs_apart() -> None:
+    grids = [tiny.faces("train-000"), tiny.faces("train-001")]
+    section = tiny.train_params(batch_grids=2)
+    batch = draw_batch(grids, section, 0)
+    half = section.batch_identities * section.batch_attributes
+    assert len(batch.images) == len(batch.anchors) == len(batch.keys) == 2 * half
+    assert len(batch.identity.unique()) == 2 * section.batch_identities
+    for index in (batch.source, batch.target, batch.true_swap, batch.reconstructed):
+        first, second = index.chunk(2)
+        assert (first < half).all()
+        assert (second >= half).all()
+        assert second.max() < 2 * half
 
 
 def test_a_grid_smaller_than_the_block_is_refused_by_name() -> None:
@@ -59,6 +108,9 @@ def test_teaching_comes_first_then_all_losses_are_reported() -> None:
     assert [m.step for m in steps] == [1, 2, 3, 4]
     assert not PATENT_LOSSES & set(steps[0].losses)
     assert set(steps[1].losses) == set(section.weights.model_dump())
+    plain = tiny.train_params(vector_only=True)
+    last = list(train(tiny.state(vector_only=True), [tiny.faces()], plain))[-1]
+    assert set(last.losses) == set(section.weights.model_dump()) - {"flow_loss"}
 
 
 def test_the_loop_learns_a_grid_by_heart() -> None:
@@ -140,3 +192,13 @@ def test_all_four_must_be_strictly_below() -> None:
         assert not all_below({**below, name: bound}, thresholds)
         assert not all_below({**below, name: math.nan}, thresholds)
         assert not all_below({k: v for k, v in below.items() if k != name}, thresholds)
+
+
+def test_wide_linear_layers_learn_at_a_smaller_rate_and_nothing_is_forgotten() -> None:
+    wide, narrow = torch.nn.Linear(1024, 2), torch.nn.Linear(8, 2)
+    groups = {group["scale"]: group["params"] for group in parameter_groups(wide, narrow)}
+    assert set(groups) == {0.25, 1.0}
+    assert [p is wide.weight for p in groups[0.25]] == [True]
+    state = tiny.state()
+    held = sum(len(group["params"]) for group in state.optimizer.param_groups)
+    assert held == len([*state.model.parameters(), *state.teachers.parameters()])

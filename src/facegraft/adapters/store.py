@@ -3,6 +3,7 @@
 data/manifest.parquet            one row per image, columns of `MANIFEST` and parameters
 data/grids/<grid>.images.npy     uint8 (I, A, 3, S, S)
 data/grids/<grid>.regions.npy    uint8 (I, A, S, S)
+data/grids/<grid>.anchors.npy    float16 (I, A, K, 3); may be absent
 data/albums/                     imported pictures, see `adapters.albums`
 data/groups.json                 which part of the codes belongs to which group
 data/preview.png                 what a person browses
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facegraft.atomic import replacing
-from facegraft.dataset import LANDMARKS, Grid
+from facegraft.dataset import LANDMARKS, Grid, Mix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,9 @@ MANIFEST = {
     "subject_kind": "string",
     "licence": "string",  # SPDX id
     "consent": "string",  # reference to the consent; required for real_person, else null
+    "mix_base": "string",  # identity that a mixed one is made of; else null
+    "mix_donor": "string",  # identity that lent it one sub-dimension; else null
+    "mix_region": "string",  # that sub-dimension, e.g. "eyes"; else null
     "landmarks": "floats",  # 10: x, y of dataset.LANDMARKS
     "identity_code": "floats",
     "attribute_code": "floats",
@@ -69,10 +73,16 @@ def shard_name(grid: str) -> str:
 
 
 def write_grid(data_dir: Path, grid: Grid) -> None:
-    """Write a grid's two arrays below `data_dir`, each atomically."""
-    for kind, array in (("images", grid.images), ("regions", grid.regions)):
-        with replacing(data_dir / "grids" / f"{grid.name}.{kind}.npy") as temporary:
-            np.save(temporary, np.ascontiguousarray(array, dtype=np.uint8))
+    """Write a grid's arrays below `data_dir`, each atomically."""
+    arrays: dict[str, np.ndarray] = {
+        "images": grid.images.astype(np.uint8, copy=False),
+        "regions": grid.regions.astype(np.uint8, copy=False),
+        "anchors": grid.anchors.astype(np.float16, copy=False),
+    }
+    for kind, array in arrays.items():
+        if array.size:
+            with replacing(data_dir / "grids" / f"{grid.name}.{kind}.npy") as temporary:
+                np.save(temporary, np.ascontiguousarray(array))
     if grid.identity_groups or grid.attribute_groups:
         write_groups(data_dir, grid)
 
@@ -123,7 +133,9 @@ def manifest_rows(
     import pandas as pd
 
     rows = []
+    mixes = {mix.row: mix for mix in grid.mixes}
     for i, identity_id in enumerate(grid.identity_ids):
+        mix = mixes.get(i)
         for a, attribute_id in enumerate(grid.attribute_ids):
             row: dict[str, object] = {
                 "key": grid.keys[i, a],
@@ -139,6 +151,9 @@ def manifest_rows(
                 "subject_kind": subject_kind,
                 "licence": licence,
                 "consent": consent,
+                "mix_base": grid.identity_ids[mix.base] if mix else None,
+                "mix_donor": grid.identity_ids[mix.donor] if mix else None,
+                "mix_region": mix.region if mix else None,
                 "landmarks": np.asarray(grid.landmarks[i, a], np.float32).ravel(),
                 "identity_code": np.asarray(grid.identity_code[i], np.float32),
                 "attribute_code": np.asarray(grid.attribute_code[a], np.float32),
@@ -249,11 +264,14 @@ def load_image(data_dir: Path, key: str) -> np.ndarray:
         ) from error
 
 
-def open_shard(path: Path) -> np.ndarray:
-    """A packed array, uint8, mapped into memory read-only.
+def open_shard(path: Path, kind: type[np.generic] = np.uint8) -> np.ndarray:
+    """A packed array, mapped into memory read-only.
+
+    Args:
+        kind: the element type that it must have.
 
     Raises:
-        DataError: the file is missing, truncated, or no array of bytes.
+        DataError: the file is missing, truncated, or no array of that type.
     """
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -263,8 +281,9 @@ def open_shard(path: Path) -> np.ndarray:
         raise DataError(
             f"{path}: truncated or no NumPy array; delete it and run `dvc checkout`, or {MEND}"
         ) from error
-    if array.dtype != np.uint8:
-        raise DataError(f"{path}: holds {array.dtype} instead of bytes; {MEND}")
+    if array.dtype != kind:
+        wanted = np.dtype(kind).name
+        raise DataError(f"{path}: holds {array.dtype} instead of {wanted}; {MEND}")
     return array
 
 
@@ -283,17 +302,42 @@ def _grid(data_dir: Path, name: str, rows: pd.DataFrame) -> Grid:
     regions = open_shard(regions_path)
     _require_shape(images_path, images, (*shape, 3, size, size))
     _require_shape(regions_path, regions, (*shape, size, size))
+    anchors = _anchors(data_dir / "grids" / f"{name}.anchors.npy", shape)
     first_row, first_column = rows[rows["column"] == 0], rows[rows["row"] == 0]
     return Grid(
         name=name,
         images=images,
         regions=regions,
         landmarks=_stacked(rows["landmarks"]).reshape(*shape, len(LANDMARKS), 2),
+        anchors=anchors,
         identity_ids=tuple(first_row["identity_id"]),
         attribute_ids=tuple(first_column["attribute_id"]),
         identity_code=_stacked(first_row["identity_code"]),
         attribute_code=_stacked(first_column["attribute_code"]),
         keys=rows["key"].to_numpy(object).reshape(shape),
+        mixes=_mixes(first_row),
+    )
+
+
+def _anchors(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """The grid's surface points; none where the file is absent, as for imported grids."""
+    if not path.exists():
+        return np.zeros((*shape, 0, 3), np.float16)
+    anchors = open_shard(path, np.float16)
+    _require_shape(path, anchors, (*shape, anchors.shape[2] if anchors.ndim == 4 else 0, 3))
+    return anchors
+
+
+def _mixes(first_row: pd.DataFrame) -> tuple[Mix, ...]:
+    """The mixed rows of a grid, from its manifest rows of column 0."""
+    place = {str(name): row for row, name in enumerate(first_row["identity_id"])}
+    mixed = first_row[first_row["mix_region"].notna()]
+    return tuple(
+        Mix(place[str(own)], place[str(base)], place[str(donor)], str(region))
+        for own, base, donor, region in zip(
+            *(mixed[name] for name in ("identity_id", "mix_base", "mix_donor", "mix_region")),
+            strict=True,
+        )
     )
 
 

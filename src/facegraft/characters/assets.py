@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from facegraft.characters import glasses
+from facegraft.characters.anchors import choose_anchors
 from facegraft.characters.code_basis import shape_basis
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
@@ -25,10 +26,14 @@ from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skull import angles, skull_neighbours
 
 BUILDERS = (
-    "assets", "code_basis", "glasses", "hair", "identity_spread", "morphs", "occlusion", "raster",
-    "regions", "sculpt", "skull", "wavefront",
+    "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "morphs",
+    "occlusion", "raster", "regions", "sculpt", "skull", "wavefront",
 )  # fmt: skip
 """Modules that make the cached arrays; a change in one of them makes a new cache file."""
+
+MOUTH_RECESS = 0.9
+RECESS = {"teeth": 0.97, "tongue": 0.97, "lash": -0.004}
+"""Of vertices inside the mouth, and of materials, decimetres: see `Assets.recess`."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,15 @@ class Assets:
         identity_names: names (P,) of the identity axes, "region/stem".
         up, down: displacement of each axis at +1 and at -1.
         expression_names: the 52 ARKit names; expressions: their displacements at 1.
-        lid_index, lid_partner: int64 (L,), a vertex that a blink moves and the point of the
-            lower lid that it meets; lid_share: float32 (L,) in [0, 1].
+        lid_index: int64 (L,), vertices that a blink moves; lid_partner: int64 (L, 2), the two
+            vertices of the lower lid between which each comes to rest; lid_weight: float32
+            (L, 2), their shares, adding up to how far the blink takes the vertex, in [0, 1].
         landmark_vertices: int64 (5,), with the eyes' entries unused.
-        sunken_vertices: int64, vertices of teeth and tongue.
+        recess: float32 (V,), how much further away a vertex is drawn than it is, decimetres:
+            teeth, tongue and the inside of the mouth lie behind the lips, lashes before the lid.
+        tongue_vertices: int64; a tongue that is put out loses its recess.
         bridge_vertex: the nose's bridge between the eyes.
+        anchors: int64 (K,), see `anchors.choose_anchors`.
         code_basis: float32 (C', 2 P) and code_groups: see `code_basis.shape_basis`.
     """
 
@@ -75,10 +84,12 @@ class Assets:
     expressions: Morphs
     lid_index: torch.Tensor
     lid_partner: torch.Tensor
-    lid_share: torch.Tensor
+    lid_weight: torch.Tensor
     landmark_vertices: torch.Tensor
-    sunken_vertices: torch.Tensor
+    recess: torch.Tensor
+    tongue_vertices: torch.Tensor
     bridge_vertex: int
+    anchors: np.ndarray
     code_basis: np.ndarray
     code_groups: dict[str, slice]
 
@@ -165,7 +176,6 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
     )
     spread = axis_spread(names)
     basis, groups = shape_basis(names, up, down, visible, spread)
-    lid = _lids(shape, skin)
     body = _paint(shape, normals)
     sheet = np.concatenate([sheet_coordinates(), np.zeros((SHEET_VERTICES, 5))], axis=1)
     sheet[:, 6] = 1
@@ -197,16 +207,14 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "identity_names": np.array(names),
         "expression_names": np.array(list(shape.expressions)),
         "landmark_vertices": _landmarks(shape, skin),
-        "sunken_vertices": np.unique(
-            shape.triangles[(shape.material == 2) | (shape.material == 3)]
-        ),
+        "recess": _recess(shape),
+        "tongue_vertices": np.unique(shape.triangles[shape.material == MATERIALS.index("tongue")]),
         "bridge_vertex": np.array(_bridge(shape, skin)),
+        "anchors": choose_anchors(shape.rest, visible | _eyeballs(shape)),
         "code_basis": basis,
         "code_names": np.array(list(groups)),
         "code_slices": np.array([(part.start, part.stop) for part in groups.values()]),
-        "lid_index": lid[0],
-        "lid_partner": lid[1],
-        "lid_share": lid[2],
+        **_lids(shape, skin),
     }
     stacks = {"up": up, "down": down, "expressions": list(shape.expressions.values())}
     for stem, fields in stacks.items():
@@ -244,10 +252,12 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         expressions=morphs("expressions"),
         lid_index=tensor("lid_index"),
         lid_partner=tensor("lid_partner"),
-        lid_share=tensor("lid_share"),
+        lid_weight=tensor("lid_weight"),
         landmark_vertices=tensor("landmark_vertices"),
-        sunken_vertices=tensor("sunken_vertices"),
+        recess=tensor("recess"),
+        tongue_vertices=tensor("tongue_vertices"),
         bridge_vertex=int(arrays["bridge_vertex"]),
+        anchors=arrays["anchors"],
         code_basis=arrays["code_basis"],
         code_groups=dict(zip((str(n) for n in arrays["code_names"]), slices, strict=True)),
     )
@@ -276,25 +286,41 @@ def _paint(shape: Sculpture, normals: np.ndarray) -> np.ndarray:
     return np.stack([*columns, masks["nose"] - masks["ears"]], axis=1).astype(np.float32)
 
 
-def _lids(shape: Sculpture, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs each vertex that a blink moves with the lower-lid vertex that it comes to rest on."""
-    index, partner, share = [], [], []
-    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+def _eyeballs(shape: Sculpture) -> np.ndarray:
+    """bool (V,), the front of both eyeballs."""
+    front = np.zeros(len(shape.rest), bool)
+    front[_eyes(shape)] = True
+    return front & (shape.rest[:, 2] > 1.3)
+
+
+def _lids(shape: Sculpture, skin: np.ndarray) -> dict[str, np.ndarray]:
+    """Pairs each vertex that a blink moves with the place on the lower lid where it comes to rest.
+
+    The lower lid's margin is where its lashes grow; a place lies between two of its vertices.
+    """
+    index, partner, weight = [], [], []
+    for name, side in (("eyeBlinkLeft", 1), ("eyeBlinkRight", -1)):
         move = shape.expressions[name]
         length = np.linalg.norm(move, axis=1)
         part = length / length.max()
-        closed = shape.rest + move
-        moving = np.flatnonzero(part > 0.03)
-        edge = np.flatnonzero(skin & (part > 0) & (part < 0.25))
+        moving = np.flatnonzero(skin & (part > 0.03))
+        margin = np.unique(shape.lash_carriers[shape.lash_below])
+        margin = margin[(shape.rest[margin, 0] * side > 0) & (part[margin] < 0.25)]
+        margin = margin[np.argsort(shape.rest[margin, 0], kind="stable")]
         for vertex in moving:
-            below = edge[shape.rest[edge, 1] < shape.rest[vertex, 1] - 0.005]
-            if len(below) == 0:
-                continue
-            gap = np.linalg.norm(closed[below] - closed[vertex], axis=1)
-            index.append(vertex)
-            partner.append(below[gap.argmin()])
-            share.append(part[vertex])
-    return np.array(index), np.array(partner), np.array(share, np.float32)
+            where = shape.rest[vertex, 0] + move[vertex, 0]
+            place = float(np.interp(where, shape.rest[margin, 0], np.arange(len(margin))))
+            low = min(int(place), len(margin) - 2)
+            carried = shape.lash_vertices[shape.lash_carriers == vertex]
+            for one in (vertex, *carried):
+                index.append(one)
+                partner.append(margin[[low, low + 1]])
+                weight.append(part[vertex] * np.array([1 - place + low, place - low]))
+    return {
+        "lid_index": np.array(index),
+        "lid_partner": np.array(partner),
+        "lid_weight": np.array(weight, np.float32),
+    }
 
 
 def _eyes(shape: Sculpture) -> np.ndarray:
@@ -312,6 +338,14 @@ def _landmarks(shape: Sculpture, skin: np.ndarray) -> np.ndarray:
     left = np.where(lips, shape.rest[:, 0], np.inf).argmin()
     right = np.where(lips, shape.rest[:, 0], -np.inf).argmax()
     return np.array([0, 0, tip, left, right], np.int64)
+
+
+def _recess(shape: Sculpture) -> np.ndarray:
+    """See `Assets.recess`; only the order of surfaces heeds it, never where they are drawn."""
+    out = MOUTH_RECESS * shape.masks["inside_mouth"]
+    for name, depth in RECESS.items():
+        out[shape.triangles[shape.material == MATERIALS.index(name)]] = depth
+    return out.astype(np.float32)
 
 
 def _bridge(shape: Sculpture, skin: np.ndarray) -> int:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from facegraft.characters.errors import CharacterError
-from facegraft.characters.expressions import sample_expression
+from facegraft.characters.expressions import EXPRESSION_NAMES, sample_expression
 from facegraft.characters.face_paint import FACE_PAINTS, SCARS
 from facegraft.characters.facial_hair import FACIAL_HAIR
 from facegraft.characters.glasses import GLASSES
@@ -22,21 +22,6 @@ Colour = tuple[float, float, float]
 BACKGROUND_STYLES = ("plain", "gradient", "halo", "stripes", "checks", "clouds")
 COSTUME_STYLES = ("crew", "vneck", "turtleneck", "yoke")
 COSTUME_PATTERNS = ("plain", "stripes", "checks", "trim")
-
-EXPRESSION_NAMES = (
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
-    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
-    "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft",
-    "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight",
-    "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose",
-    "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
-    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft",
-    "mouthPressRight", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper",
-    "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight",
-    "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight", "tongueOut",
-)  # fmt: skip
-"""The 52 ARKit shapes."""
 
 RANGES: dict[str, tuple[float, float]] = {
     "yaw": (-45, 45),
@@ -165,17 +150,17 @@ def _rebuild(values: dict[str, object]) -> Attributes:
 
 
 def sample_attributes(rng: np.random.Generator) -> Attributes:
-    """Draw an attribute set: yaw to 30, pitch to 12 and roll to 8 degrees, any expression."""
+    """Draw an attribute set: any expression, any pose of `RANGES`, most often near frontal."""
     hair = _hair_colour(rng)
     skin = _skin_colour(rng)
     lip = (0.88 * skin[0], 0.55 * skin[1], 0.56 * skin[2])
     brow = (0.62 * hair[0], 0.62 * hair[1], 0.62 * hair[2])
-    light_azimuth = rng.normal(0, 35)
+    light_azimuth = rng.normal(0, 26)
     return Attributes(
         expression=sample_expression(rng),
-        yaw=_between(rng, -30, 30),
-        pitch=_between(rng, -12, 12),
-        roll=_between(rng, -8, 8),
+        yaw=_angle(rng, "yaw", 12),
+        pitch=_angle(rng, "pitch", 5),
+        roll=_angle(rng, "roll", 5),
         skin=skin,
         lip=lip,
         lip_tint=_between(rng, 0.3, 0.9),
@@ -192,19 +177,19 @@ def sample_attributes(rng: np.random.Generator) -> Attributes:
         costume_pattern=_choice(rng, COSTUME_PATTERNS),
         costume=_colour(rng, 0.85),
         costume2=_colour(rng, 0.85),
-        facial_hair=_seldom(rng, FACIAL_HAIR, 0.15),
-        face_paint=_seldom(rng, FACE_PAINTS, 0.08),
+        facial_hair=_seldom(rng, FACIAL_HAIR, 0.1),
+        face_paint=_seldom(rng, FACE_PAINTS, 0.05),
         paint=_colour(rng, 0.9),
         scar=_seldom(rng, SCARS, 0.08),
-        glasses=_seldom(rng, GLASSES, 0.08),
+        glasses=_glasses(rng),
         accessory=_colour(rng, 0.6),
         headwear=_seldom(rng, tuple(HEADWEAR), 0.06),
         light_azimuth=float(np.clip(light_azimuth, -75, 75)),
         light_elevation=_between(rng, 0, 55),
-        key=_between(rng, 0.75, 1.25),
+        key=_between(rng, 0.7, 1.1),
         fill=_between(rng, 0.1, 0.5),
         rim=_between(rng, 0, 0.8),
-        ambient=_between(rng, 0.18, 0.4),
+        ambient=_between(rng, 0.15, 0.32),
         warmth=_between(rng, -0.6, 0.8),
     )
 
@@ -275,8 +260,25 @@ def _code(attributes: Attributes, name: str) -> list[float]:
     return [float(value == word) for word in CHOICES[name]]
 
 
+GLASSES_ODDS = (0.96, 0.015, 0.015, 0.01)
+"""How often `sample_attributes` draws each word of `GLASSES`."""
+
+
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(low, high))
+
+
+def _glasses(rng: np.random.Generator) -> str:
+    """Glasses now and then; shades, which hide who looks through them, more seldom still."""
+    return str(rng.choice(GLASSES, p=GLASSES_ODDS))
+
+
+def _angle(rng: np.random.Generator, name: str, deviation: float) -> float:
+    """Normal about frontal, drawn again beyond the bounds of `RANGES`, degrees."""
+    low, high = RANGES[name]
+    while not low <= (angle := float(rng.normal(0, deviation))) <= high:
+        pass
+    return angle
 
 
 def _choice(rng: np.random.Generator, words: tuple[str, ...]) -> str:
@@ -297,7 +299,7 @@ def _colour(rng: np.random.Generator, saturation: float) -> Colour:
 SKIN_RAMP = np.array(
     [
         (0.29, 0.19, 0.15), (0.39, 0.26, 0.19), (0.50, 0.34, 0.25), (0.62, 0.43, 0.31),
-        (0.76, 0.56, 0.43), (0.86, 0.67, 0.55), (0.93, 0.77, 0.67), (0.97, 0.85, 0.78),
+        (0.76, 0.56, 0.43), (0.86, 0.67, 0.55), (0.90, 0.74, 0.64), (0.93, 0.80, 0.72),
     ]
 )  # fmt: skip
 """Human skin from dark to light, sRGB."""
@@ -309,7 +311,7 @@ HAIR_RAMP = (
 
 
 def _skin_colour(rng: np.random.Generator) -> Colour:
-    if rng.random() < 0.15:
+    if rng.random() < 0.12:
         hue = float(rng.choice([0.28, 0.35, 0.5, 0.58, 0.66, 0.78, 0.02]))
         return colorsys.hsv_to_rgb(hue, float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.5, 0.9)))
     place = float(rng.uniform(0, len(SKIN_RAMP) - 1))

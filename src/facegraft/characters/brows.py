@@ -34,7 +34,8 @@ def _drawn(identity: Identity, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor
         - 0.10 * (along - 0.65).clamp_min(0)
     )
     width = (0.038 + 0.022 * identity.brow_thickness) * (1.1 - 0.75 * along.clamp(0, 1) ** 1.5)
-    hairs = 0.15 * (x.abs() * 210 - (y - middle) * 120).sin()
+    hairs = 0.07 * (x.abs() * 210 - (y - middle) * 120).sin()
     depth = 1 - (y - middle).abs() / width + hairs
-    ends = smoothstep(-0.06, 0.05, along) * (1 - smoothstep(0.9, 1.04, along))
+    width = width * (0.4 + 0.6 * smoothstep(-0.1, 0.18, along))
+    ends = smoothstep(-0.08, 0.08, along) * (1 - smoothstep(0.9, 1.04, along))
     return smoothstep(0.0, 0.6, depth) * ends

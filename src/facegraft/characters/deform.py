@@ -66,8 +66,9 @@ def neutral_head(assets: Assets, identity: Identity) -> Head:
         elif value < 0:
             assets.down.add(vertices, item, -value)
     moved = vertices - assets.rest
-    follow = moved[assets.lid_partner] - moved[assets.lid_index]
-    lid_shift = follow * assets.lid_share[:, None]
+    follow = moved[assets.lid_partner] - moved[assets.lid_index][:, None]
+    near, far = (follow * assets.lid_weight[..., None]).unbind(dim=1)
+    lid_shift = near + far
     offset = (vertices - torch.from_numpy(CENTRE))[assets.skull_index]
     length = (offset * offset).sum(dim=-1).sqrt()
     skull = (length * assets.skull_weight).sum(dim=-1).reshape(ROWS, COLUMNS)

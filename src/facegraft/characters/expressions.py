@@ -4,6 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+EXPRESSION_NAMES = (
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
+    "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft",
+    "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight",
+    "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose",
+    "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft",
+    "mouthPressRight", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight",
+    "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+"""The 52 ARKit shapes."""
+
 
 def _both(stem: str, value: float) -> dict[str, float]:
     return {f"{stem}Left": value, f"{stem}Right": value}
@@ -51,16 +66,28 @@ GAZES: tuple[dict[str, float], ...] = (
 )
 """Where the eyes look, as ARKit weights."""
 
-ODDS = {"neutral": 3.0, "smile": 2.0, "laugh": 1.5, "wink": 0.5, "asleep": 0.5}
+ODDS = {"neutral": 3.0, "smile": 2.0, "laugh": 1.5, "wink": 0.4, "asleep": 0.3}
 """How often `sample_expression` starts from an expression, relative to 1."""
 
 
+COMPANIONS = {"tongueOut": {"jawOpen": 0.45}, "mouthClose": {"jawOpen": 0.85}}
+"""Shapes that mean something only beside another."""
+
+ALONE = 0.15
+"""How often `sample_expression` takes single ARKit shapes instead of a named expression."""
+
+
 def sample_expression(rng: np.random.Generator) -> dict[str, float]:
-    """One expression at a random strength, now and then blended with a second, and a gaze."""
+    """One expression at a random strength, now and then blended with a second, and a gaze.
+
+    Now and then one or two single shapes instead.
+    """
+    if rng.random() < ALONE:
+        return _single_shapes(rng)
     names = list(EXPRESSIONS)
     odds = np.array([ODDS.get(name, 1.0) for name in names])
     first, second = rng.choice(len(names), size=2, p=odds / odds.sum())
-    strength = rng.uniform(0.6, 1.1)
+    strength = rng.uniform(0.45, 1.0)
     share = rng.uniform(0.3, 0.5) if rng.random() < 0.35 else 0.0
     parts = [
         (EXPRESSIONS[names[first]], strength * (1 - share)),
@@ -72,3 +99,13 @@ def sample_expression(rng: np.random.Generator) -> dict[str, float]:
         for shape, weight in weights.items():
             blend[shape] = min(1.0, blend.get(shape, 0.0) + factor * weight)
     return {shape: round(weight, 4) for shape, weight in sorted(blend.items()) if weight > 0.01}
+
+
+def _single_shapes(rng: np.random.Generator) -> dict[str, float]:
+    """One or two of the 52 shapes, each with what it needs beside it."""
+    blend: dict[str, float] = {}
+    for name in rng.choice(EXPRESSION_NAMES, size=int(rng.integers(1, 3)), replace=False).tolist():
+        weight = float(rng.uniform(0.4, 1.0))
+        for shape, share in ({name: 1.0} | COMPANIONS.get(name, {})).items():
+            blend[shape] = max(blend.get(shape, 0.0), round(weight * share, 4))
+    return dict(sorted(blend.items()))

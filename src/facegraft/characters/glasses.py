@@ -13,7 +13,7 @@ _SECTION = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)], np.float32)
 
 RIM = AROUND * 4
 VERTICES = 2 * RIM + 3 * 8 + 2
-THICKNESS = 0.014
+THICKNESS = 0.011
 
 
 def glasses_triangles() -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +57,8 @@ def fit_glasses(style: str, eyes: np.ndarray, bridge: float, ear_width: float) -
     height = float(eyes[:, 1].mean()) + 0.04
     ends = [
         ((left + 0.93 * wide, plane), (right - 0.93 * wide, plane)),
-        ((left - 0.97 * wide, plane - 0.05), (-ear_width - 0.02, 0.45)),
-        ((right + 0.97 * wide, plane - 0.05), (ear_width + 0.02, 0.45)),
+        ((left - 0.97 * wide, plane - 0.05), (-ear_width - 0.05, 0.45)),
+        ((right + 0.97 * wide, plane - 0.05), (ear_width + 0.05, 0.45)),
     ]
     for (ax, az), (bx, bz) in ends:
         points = np.array([(ax, height, az), (bx, height, bz)])

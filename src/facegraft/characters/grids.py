@@ -22,8 +22,9 @@ from facegraft.characters.identity import (
     identity_code,
     sample_identity,
 )
+from facegraft.characters.regions import CODE_GROUPS
 from facegraft.characters.render import render_head
-from facegraft.dataset import Grid
+from facegraft.dataset import Grid, Mix, image_key
 
 SPLITS = ("train", "validation", "test")
 
@@ -37,6 +38,7 @@ class GridSpec:
         split: one of `SPLITS`.
         identities, attributes: rows and columns.
         identity_ids, attribute_ids: their ids, unique over all splits and grids.
+        mixes: the rows that are made of two others; they come last.
     """
 
     name: str
@@ -45,41 +47,75 @@ class GridSpec:
     attributes: tuple[Attributes, ...]
     identity_ids: tuple[str, ...]
     attribute_ids: tuple[str, ...]
+    mixes: tuple[Mix, ...] = ()
 
 
 def draw_split(
-    assets: Assets, seed: int, split: str, grids: int, identities: int, attributes: int
+    assets: Assets,
+    seed: int,
+    split: str,
+    grids: int,
+    identities: int,
+    attributes: int,
+    mixes: int = 0,
 ) -> list[GridSpec]:
     """Draw the grids of a split.
 
     Each grid draws from its own seed sequence, keyed by (seed, split, grid), so that asking
     for more grids never changes the first ones, and no split or grid repeats another's draws.
 
+    Args:
+        identities: rows of a grid, of which the last `mixes` are made of two others.
+
     Raises:
-        CharacterError: the split is unknown.
+        CharacterError: the split is unknown, or fewer than two rows are left to mix.
     """
     if split not in SPLITS:
         raise CharacterError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
+    if mixes and identities - mixes < 2:
+        raise CharacterError(f"{mixes} mixes leave fewer than 2 of {identities} identities to mix")
     return [
-        _draw_grid(assets, seed, split, number, identities, attributes) for number in range(grids)
+        _draw_grid(assets, seed, split, number, identities, attributes, mixes)
+        for number in range(grids)
     ]
 
 
 def _draw_grid(
-    assets: Assets, seed: int, split: str, number: int, identities: int, attributes: int
+    assets: Assets,
+    seed: int,
+    split: str,
+    number: int,
+    identities: int,
+    attributes: int,
+    mixes: int,
 ) -> GridSpec:
     name = f"{split}-{number:03d}"
     key = [seed, zlib.crc32(split.encode()), number]
-    rows = np.random.SeedSequence([*key, 0]).spawn(identities)
+    rows = np.random.SeedSequence([*key, 0]).spawn(identities - mixes)
     columns = np.random.SeedSequence([*key, 1]).spawn(attributes)
+    people = [sample_identity(assets, np.random.default_rng(s)) for s in rows]
+    made = _draw_mixes(np.random.default_rng([*key, 2]), number, len(people), mixes)
+    mixed = [people[m.base].mix(people[m.donor], CODE_GROUPS[m.region]) for m in made]
     return GridSpec(
         name=name,
         split=split,
-        identities=tuple(sample_identity(assets, np.random.default_rng(s)) for s in rows),
+        identities=(*people, *mixed),
         attributes=tuple(sample_attributes(np.random.default_rng(s)) for s in columns),
         identity_ids=tuple(f"{name}-i{k:02d}" for k in range(identities)),
         attribute_ids=tuple(f"{name}-a{k:02d}" for k in range(attributes)),
+        mixes=made,
     )
+
+
+def _draw_mixes(rng: np.random.Generator, number: int, people: int, mixes: int) -> tuple[Mix, ...]:
+    """Whom the last rows are made of; the regions go round over the rows of all grids."""
+    regions = tuple(CODE_GROUPS)
+    drawn = []
+    for k in range(mixes):
+        base, donor = (int(row) for row in rng.choice(people, 2, replace=False))
+        region = regions[(number * mixes + k) % len(regions)]
+        drawn.append(Mix(row=people + k, base=base, donor=donor, region=region))
+    return tuple(drawn)
 
 
 def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> Grid:
@@ -92,6 +128,7 @@ def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> 
     images = np.zeros((rows, columns, 3, size, size), np.uint8)
     regions = np.zeros((rows, columns, size, size), np.uint8)
     landmarks = np.zeros((rows, columns, 5, 2), np.float32)
+    anchors = np.zeros((rows, columns, len(assets.anchors), 3), np.float16)
     keys = np.empty((rows, columns), object)
     for i, identity in enumerate(spec.identities):
         head = neutral_head(assets, identity)
@@ -100,12 +137,14 @@ def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> 
             images[i, a] = drawn.image.transpose(2, 0, 1)
             regions[i, a] = drawn.regions
             landmarks[i, a] = drawn.landmarks
-            keys[i, a] = f"{spec.name}/i{i:02d}/a{a:02d}"
+            anchors[i, a] = drawn.anchors
+            keys[i, a] = image_key(spec.name, i, a)
     return Grid(
         name=spec.name,
         images=images,
         regions=regions,
         landmarks=landmarks,
+        anchors=anchors,
         identity_ids=spec.identity_ids,
         attribute_ids=spec.attribute_ids,
         identity_code=np.stack([identity_code(assets, one) for one in spec.identities]),
@@ -113,6 +152,7 @@ def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> 
         keys=keys,
         identity_groups=_bounds(IDENTITY_CODE_GROUPS(assets)),
         attribute_groups=_bounds(attribute_code_groups()),
+        mixes=spec.mixes,
     )
 
 

@@ -88,7 +88,7 @@ def sample_identity(assets: Assets, rng: np.random.Generator) -> Identity:
     for k, name in enumerate(names):
         axes[k] += CENTRE.get(name, 0.0)
     axes = _with_macros(names, axes, rng)
-    paint = {name: float(np.clip(rng.normal(0, 0.6), -1, 1)) for name in PAINT_REGION}
+    paint = {name: float(np.clip(rng.normal(0, 0.75), -1, 1)) for name in PAINT_REGION}
     paint["iris_hue"] = float(rng.uniform(-1, 1))
     return Identity(names, np.clip(axes, -1, 1).astype(np.float32), **paint)
 

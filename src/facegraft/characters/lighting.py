@@ -36,7 +36,7 @@ def light(
     facing = _along(key, normal)
     from_fill = _along(fill, normal).clamp_min_(0)
     edge = (1 - nz).clamp_(0, 1)
-    shaded = 0.45 + 0.55 * open_sky
+    shaded = 0.32 + 0.68 * open_sky
     even = (ny * 0.2 + 0.9).mul_(attributes.ambient)
     even.add_(edge * edge * edge, alpha=0.6 * attributes.rim).mul_(open_sky)
     even.addcmul_(from_fill, torch.as_tensor(shaded), value=0.6 * attributes.fill)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from facegraft.characters import camera
+from facegraft.characters.anchors import place_anchors
 from facegraft.characters.assets import Assets
 from facegraft.characters.attributes import Attributes
 from facegraft.characters.deform import Head, drawn_sheet, neutral_head, pose
@@ -23,9 +24,6 @@ from facegraft.dataset import FACE_REGIONS
 SIZES = (16, 1024)
 SUPERSAMPLES = (1, 4)
 
-SUNKEN = 0.07
-"""Teeth and tongue are drawn this much (decimetres) further away, so that lips win ties."""
-
 
 @dataclass(frozen=True)
 class Rendering:
@@ -37,12 +35,14 @@ class Rendering:
         landmarks: float32 (5, 2), x then y in pixels, order of `dataset.LANDMARKS`; points
             that the head itself hides, or outside the frame, are given all the same.
         depth: float32 (S, S), decimetres from the camera, infinite on the background.
+        anchors: float32 (K, 3), where `Assets.anchors` lie, see `anchors.place_anchors`.
     """
 
     image: np.ndarray
     regions: np.ndarray
     landmarks: np.ndarray
     depth: np.ndarray
+    anchors: np.ndarray
 
     @property
     def face_mask(self) -> np.ndarray:
@@ -124,7 +124,7 @@ def timed_render(
     posed = pose(assets, head, attributes)
     view = camera.frame(framing, size * supersample, posed.turned)
     screen, distance = view.project(posed.vertices.numpy())
-    distance[assets.sunken_vertices.numpy()] += SUNKEN
+    distance[: len(assets.recess)] += _recess(assets, attributes)
     times.append(time.perf_counter())
     seen = _rasterise(assets, attributes, screen, distance, view.size)
     times.append(time.perf_counter())
@@ -138,6 +138,12 @@ def timed_render(
         labels.reshape(size, size).numpy(),
         landmarks.astype(np.float32),
         _sampled(depth, size, supersample),
+        place_anchors(
+            screen[assets.anchors],
+            distance[assets.anchors],
+            depth.reshape(view.size, view.size).numpy(),
+            view.size,
+        ),
     )
     times.append(time.perf_counter())
     names = ("geometry", "visibility", "shading")
@@ -149,6 +155,16 @@ def _check(size: int, supersample: int) -> None:
         raise CharacterError(f"size is {size}; it lies in {SIZES[0]} to {SIZES[1]} pixels")
     if not SUPERSAMPLES[0] <= supersample <= SUPERSAMPLES[1]:
         raise CharacterError(f"supersample is {supersample}; it lies in 1 to 4")
+
+
+def _recess(assets: Assets, attributes: Attributes) -> np.ndarray:
+    """How much further away each vertex of the body is ordered than it is, float32 (V,)."""
+    recess = assets.recess.numpy()
+    out = attributes.expression.get("tongueOut", 0.0)
+    if out:
+        recess = recess.copy()
+        recess[assets.tongue_vertices.numpy()] *= 1 - out
+    return recess
 
 
 def _rasterise(

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from facegraft.characters.lashes import find_lashes
 from facegraft.characters.regions import FOLDER_REGION, IDENTITY_REGIONS, MACROS
 from facegraft.characters.wavefront import Mesh, read_mesh, read_target, target_files
 
@@ -58,7 +59,10 @@ MASKS = ("lips", "eyelids", "ears", "inside-mouth")
 
 @dataclass(frozen=True)
 class Sculpture:
-    """Dense arrays over the kept vertices (V): see `assets.Assets` for their meaning."""
+    """Dense arrays over the kept vertices (V): see `assets.Assets` for their meaning.
+
+    `lash_vertices` move with `lash_carriers`, vertices of the lids; `lash_below`: the lower ones.
+    """
 
     rest: np.ndarray
     triangles: np.ndarray
@@ -67,6 +71,9 @@ class Sculpture:
     masks: dict[str, np.ndarray]
     axes: dict[str, tuple[np.ndarray, np.ndarray | None]]
     expressions: dict[str, np.ndarray]
+    lash_vertices: np.ndarray
+    lash_carriers: np.ndarray
+    lash_below: np.ndarray
 
 
 def sculpt(data: Path) -> Sculpture:
@@ -96,6 +103,13 @@ def sculpt(data: Path) -> Sculpture:
         name: _dense(path, count)
         for name, path in target_files(data / "faceunits01/targets/faceunits").items()
     }
+    lashes = find_lashes(mesh)
+    mean = lashes.shortened(mean)
+    expressions = {name: lashes.carried(field) for name, field in expressions.items()}
+    axes = {
+        name: (lashes.carried(up), None if down is None else lashes.carried(down))
+        for name, (up, down) in axes.items()
+    }
     used, triangles = np.unique(kept_triangles, return_inverse=True)
     masks = _masks(data / "mpfb2/textures", mesh)
     masks["nose"] = windows["nose"]
@@ -110,6 +124,9 @@ def sculpt(data: Path) -> Sculpture:
             for name, (up, down) in axes.items()
         },
         expressions={name: values[used] for name, values in expressions.items()},
+        lash_vertices=np.searchsorted(used, lashes.vertex),
+        lash_carriers=np.searchsorted(used, lashes.skin),
+        lash_below=lashes.below,
     )
 
 

@@ -90,7 +90,13 @@ def _specs(params: DataParams) -> list[GridSpec]:
         spec
         for split, grids in params.grids.model_dump().items()
         for spec in draw_split(
-            assets, params.seed, split, grids, params.identities, params.attributes
+            assets,
+            params.seed,
+            split,
+            grids,
+            params.identities,
+            params.attributes,
+            params.mixes,
         )
     ]
 

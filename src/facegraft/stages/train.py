@@ -34,7 +34,8 @@ from facegraft.training import StepMetrics, TrainState, follow, init_state
 from facegraft.training import train as train_steps
 
 METHOD = (
-    "batches", "decoder", "encoder", "latents", "losses", "model", "teachers", "training",
+    "batches", "decoder", "encoder", "latents", "losses", "model", "teachers", "texture",
+    "training",
 )  # fmt: skip
 """Modules that the weights depend on; dvc.yaml names them too."""
 

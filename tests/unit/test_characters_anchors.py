@@ -1,0 +1,68 @@
+"""Anchors follow the surface: where they lie, whether they show, what a mix does to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facegraft.characters import (
+    Assets,
+    Attributes,
+    CharacterError,
+    draw_split,
+    load_assets,
+    render,
+    render_grid,
+    sample_identity,
+)
+from facegraft.characters.regions import CODE_GROUPS
+
+
+@pytest.fixture(scope="module")
+def assets() -> Assets:
+    return load_assets()
+
+
+def test_an_anchor_moves_with_the_head_and_hides_behind_it(assets: Assets) -> None:
+    identity = sample_identity(assets, np.random.default_rng(1))
+    front = render(assets, identity, Attributes(), 64).anchors
+    left, right = (render(assets, identity, Attributes(yaw=yaw), 64).anchors for yaw in (-40, 40))
+    assert front.shape == (len(assets.anchors), 3)
+    assert set(np.unique(front[:, 2])) == {0.0, 1.0}
+    both = (left[:, 2] > 0) & (right[:, 2] > 0)
+    assert 20 < both.sum() < front[:, 2].sum()
+    # The nose's bridge and all that shows from both sides travels to where the face looks.
+    assert (right[both, 0] > left[both, 0]).mean() > 0.8
+
+
+def test_visible_anchors_of_the_face_lie_on_the_face(assets: Assets) -> None:
+    drawn = render(assets, sample_identity(assets, np.random.default_rng(2)), Attributes(), 128)
+    x, y, seen = drawn.anchors[drawn.anchors[:, 2] > 0].T
+    pixel = (((np.stack([y, x]) + 1) / 2) * 128).astype(int).clip(0, 127)
+    assert seen.all()
+    assert (drawn.regions[tuple(pixel)] > 0).mean() > 0.97  # hardly one on the background
+
+
+def test_a_mixed_row_takes_one_region_from_its_donor_and_the_rest_from_its_base(
+    assets: Assets,
+) -> None:
+    specs = draw_split(assets, 3, "train", 2, 6, 2, 3)
+    assert [[mix.row for mix in spec.mixes] for spec in specs] == [[3, 4, 5]] * 2
+    assert {mix.region for spec in specs for mix in spec.mixes} == set(CODE_GROUPS)
+    for spec in specs:
+        for mix in spec.mixes:
+            own, base, donor = (spec.identities[k].axes for k in (mix.row, mix.base, mix.donor))
+            taken = [
+                name.split("/")[0] in CODE_GROUPS[mix.region] for name in assets.identity_names
+            ]
+            assert mix.base != mix.donor
+            assert np.array_equal(own, np.where(taken, donor, base))
+    grid = render_grid(assets, specs[0], 32, 1)
+    assert grid.mixes == specs[0].mixes
+    assert grid.people == (0, 1, 2)
+    assert grid.anchors.shape == (6, 2, len(assets.anchors), 3)
+
+
+def test_mixes_need_two_people(assets: Assets) -> None:
+    with pytest.raises(CharacterError, match="fewer than 2"):
+        draw_split(assets, 3, "train", 1, 4, 2, 3)
