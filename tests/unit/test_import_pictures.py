@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from facegraft.adapters import albums, lineage, store
 from facegraft.adapters.judge import Judge
 from facegraft.alignment import Similarity, warp
 from facegraft.characters import canonical_landmarks
 from facegraft.cli import main
-from facegraft.config import Params
+from facegraft.config import Params, load_params
 from facegraft.images import load_image
 from facegraft.project import Project
 from facegraft.stages import data as data_stage
@@ -42,7 +43,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git and DVC project with a dataset that somebody else made, recorded."""
     root = tmp_path_factory.mktemp("template") / "project"
     root.mkdir()
-    shutil.copy(tiny.ROOT / "params.yaml", root)
+    params = yaml.safe_load((tiny.ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["data"]["size"] = 64
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     synthetic.dataset(root / "data")
@@ -75,7 +78,8 @@ def odd(template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Proje
 
 
 def take(project: Project, source: Path, terms: Terms = ORL, **options: object) -> ImportReport:
-    return import_pictures(project, tiny.params(), source, terms, silent, **options)  # type: ignore[arg-type]
+    params = load_params(project.params)
+    return import_pictures(project, params, source, terms, silent, **options)  # type: ignore[arg-type]
 
 
 def by_name(report: ImportReport) -> dict[str, str]:
@@ -302,7 +306,11 @@ def test_a_killed_import_goes_on_to_the_same_dataset(versioned: Project, tmp_pat
     assert "people" not in set(store.read_manifest(versioned.data)["grid"])
     said: list[str] = []
     import_pictures(
-        versioned, tiny.params(), source, ORL, lambda done, _, text: said.append(f"{done} {text}")
+        versioned,
+        load_params(versioned.params),
+        source,
+        ORL,
+        lambda done, _, text: said.append(f"{done} {text}"),
     )
     assert "32 pictures examined" in said[said.index("50 files read") + 1]
     take(other, source)

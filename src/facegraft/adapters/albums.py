@@ -285,5 +285,7 @@ def _manifest_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
     rows = table.copy()
     rows["shard"] = [shard_name(name, split) for split in rows["split"]]
     rows["grid"], rows["column"], rows["attribute_id"] = name, 0, rows["key"]
-    rows["identity_code"] = rows["attribute_code"] = None
+    for column in MANIFEST:
+        if column not in rows:  # what only a rendered picture has: codes, mixes
+            rows[column] = None
     return rows[list(MANIFEST)]
