@@ -18,7 +18,7 @@ from facegraft.atomic import replacing
 from facegraft.config import ValidateParams
 from facegraft.fingerprints import BITS, nearest_elsewhere, unpacked
 from facegraft.identity_agreement import identity_margins
-from facegraft.stages.processes import usable_cores
+from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
 
 PARALLEL_FROM = 64
@@ -130,7 +130,7 @@ def _embedded(places: list[Place]) -> Iterator[tuple[str, np.ndarray]]:
         yield from embed(places)
         return
     chunks = [places[start : start + CHUNK] for start in range(0, len(places), CHUNK)]
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
         for part in pool.map(embed, chunks):
             yield from part
 

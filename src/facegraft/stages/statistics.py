@@ -21,7 +21,7 @@ from facegraft.adapters.store import DataError
 from facegraft.atomic import replacing
 from facegraft.fingerprints import fingerprint
 from facegraft.picture_quality import brightness, clipped, sharpness
-from facegraft.stages.processes import usable_cores
+from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
 
 MEASURES = (
@@ -88,7 +88,7 @@ def _measured(
     if not parallel:
         yield from (measure_shard(shard, known) for shard in shards)
         return
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(measure_shard, shard, _relevant(shard, known)) for shard in shards]
         try:
             for future in as_completed(futures):
