@@ -129,12 +129,11 @@ def _parameter_excess(manifest: pd.DataFrame, bounds: Bounds) -> np.ndarray:
     for column in columns:
         values = manifest[column].to_numpy(np.float32)
         low, high = bounds.get(column, (-np.inf, np.inf))
-        if values.size and not (values.min() >= low and values.max() <= high):  # or a NaN
+        least, most = (values.min(), values.max()) if values.size else (low, high)
+        if values.size and not (low <= least and most <= high and np.isfinite(most - least)):
             missing += np.isnan(values)
             excess = np.fmax(np.float32(low) - values, values - np.float32(high))
             worst = np.fmax(worst, np.where(np.isinf(values), np.inf, excess))
-        elif values.size and not np.isfinite([values.min(), values.max()]).all():
-            worst = np.where(np.isinf(values), np.inf, worst)
     return np.where((missing > 0) & (missing < len(columns)), np.inf, worst)
 
 

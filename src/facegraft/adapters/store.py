@@ -214,7 +214,9 @@ def read_rows(
         if missing:
             raise DataError(f"{path}: lacks the column {', '.join(missing)}; {MEND}")
         wanted = wanted if wanted is not None else [c for c in present if c not in set(without)]
-        frame: pd.DataFrame = pq.read_table(path, columns=wanted).to_pandas()
+        table = pq.read_table(path, columns=wanted)
+        # Hundreds of parameter columns are taken as they are, not copied into one block.
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True)
     except FileNotFoundError as error:
         raise DataError(f"{path}: not found; {MEND}") from error
     except (pa.ArrowException, OSError) as error:
