@@ -21,6 +21,7 @@ from facegraft.characters.errors import CharacterError
 from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
 from facegraft.characters.identity_spread import axis_spread
 from facegraft.characters.morphs import Morphs, pack
+from facegraft.characters.normals import Fans, find_fans
 from facegraft.characters.occlusion import ambient_occlusion
 from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skull import angles, skull_neighbours
@@ -43,6 +44,7 @@ class Assets:
     Attributes:
         rest: float32 (V, 3), the mean head in decimetres, y up, looking along +z.
         triangles: int64 (T, 3) over all; material: uint8 (T,), of `sculpt.MATERIALS`.
+        fans: the triangles that meet at each vertex.
         head_weight: float32 (V,), how far a vertex follows the head's rotation.
         surface: float32 (N, 8), what paint needs: rest position (sheet: azimuth, place, 0),
             lips, inside of the mouth, blush, light (occlusion, darker eyelids), and feature
@@ -69,6 +71,7 @@ class Assets:
     rest: torch.Tensor
     triangles: torch.Tensor
     material: torch.Tensor
+    fans: Fans
     head_weight: torch.Tensor
     surface: torch.Tensor
     rest_normals: torch.Tensor
@@ -237,6 +240,7 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         rest=tensor("rest"),
         triangles=tensor("triangles"),
         material=tensor("material"),
+        fans=find_fans(tensor("triangles"), len(arrays["surface"])),
         head_weight=tensor("head_weight"),
         surface=tensor("surface"),
         rest_normals=tensor("rest_normals"),

@@ -16,6 +16,7 @@ from facegraft.characters.glasses import VERTICES, fit_glasses
 from facegraft.characters.hair import SHEET_VERTICES, hairline, lay
 from facegraft.characters.hairstyles import HAIR_STYLES, HEADWEAR, HairStyle
 from facegraft.characters.identity import Identity
+from facegraft.characters.normals import vertex_normals
 from facegraft.characters.skull import CENTRE, COLUMNS, ROWS
 
 COSTUME_SWELL = 0.05
@@ -92,7 +93,7 @@ def pose(assets: Assets, head: Head, attributes: Attributes) -> Posed:
     turned = camera.rotation(attributes.yaw, attributes.pitch, attributes.roll)
     every = _turn(every, follows, turned)
     landmarks = (points - camera.PIVOT) @ turned.T + camera.PIVOT
-    return Posed(every, _normals(assets, every), extra, landmarks, turned)
+    return Posed(every, vertex_normals(assets.fans, every), extra, landmarks, turned)
 
 
 def _layers(assets: Assets, attributes: Attributes) -> torch.Tensor:
@@ -168,17 +169,3 @@ def _turn(vertices: torch.Tensor, follows: torch.Tensor, turned: np.ndarray) -> 
         [matrix[k, 0] * x + matrix[k, 1] * y + matrix[k, 2] * z for k in range(3)], dim=1
     )
     return pivot + offset + (rotated - offset) * follows[:, None]
-
-
-def _normals(assets: Assets, vertices: torch.Tensor) -> torch.Tensor:
-    """Unit vertex normals float32 (N, 3), weighted by triangle area."""
-    corners = [assets.triangles[:, k].contiguous() for k in range(3)]
-    a, b, c = (vertices.index_select(0, corner).t().contiguous() for corner in corners)
-    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
-    face = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
-    # bincount adds in the order of its input: the same sums whatever the number of threads.
-    every = torch.cat(corners).numpy()
-    sums = [np.bincount(every, np.tile(part.numpy(), 3), minlength=len(vertices)) for part in face]
-    total = torch.from_numpy(np.stack(sums)).float()
-    length = (total[0] * total[0] + total[1] * total[1] + total[2] * total[2]).sqrt()
-    return (total / length.clamp_min(1e-12)).t().contiguous()

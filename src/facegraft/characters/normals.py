@@ -1,0 +1,53 @@
+"""Vertex normals, added up in a fixed order: the same sums whatever the number of threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Fans:
+    """Which triangles meet at each vertex of a mesh, in rounds: the k-th triangle of every vertex.
+
+    Attributes:
+        corners: three int64 (T,).
+        rounds: int64 arrays that grow shorter; entry i of round k is the k-th triangle of the
+            vertex of rank i, ranks being by the number of triangles, most first.
+        rank: int64 (N,), the rank of each vertex.
+    """
+
+    corners: tuple[torch.Tensor, ...]
+    rounds: tuple[np.ndarray, ...]
+    rank: np.ndarray
+
+
+def find_fans(triangles: torch.Tensor, vertices: int) -> Fans:
+    """The fans of a mesh of `vertices` with triangles int64 (T, 3)."""
+    corners = tuple(triangles[:, k].contiguous() for k in range(3))
+    every = torch.cat(corners).numpy()
+    count = np.bincount(every, minlength=vertices)
+    ranked = np.argsort(-count, kind="stable")
+    rank = np.empty(vertices, np.int64)
+    rank[ranked] = np.arange(vertices)
+    meeting = np.argsort(every, kind="stable") % len(triangles)
+    begin = (np.cumsum(count) - count)[ranked]
+    most = count[ranked]
+    rounds = tuple(meeting[begin[most > k] + k] for k in range(int(most[0])))
+    return Fans(corners, rounds, rank)
+
+
+def vertex_normals(fans: Fans, vertices: torch.Tensor) -> torch.Tensor:
+    """Unit normals float32 (N, 3) of vertices (N, 3), weighted by triangle area."""
+    a, b, c = (vertices.index_select(0, corner).t().contiguous() for corner in fans.corners)
+    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
+    face = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    rows = torch.stack(face, dim=1).double().numpy()
+    sums = np.zeros((len(fans.rank), 3))
+    for meeting in fans.rounds:
+        sums[: len(meeting)] += rows.take(meeting, axis=0)
+    total = torch.from_numpy(sums.take(fans.rank, axis=0).T.copy()).float()
+    length = (total[0] * total[0] + total[1] * total[1] + total[2] * total[2]).sqrt()
+    return (total / length.clamp_min(1e-12)).t().contiguous()
