@@ -5,6 +5,7 @@ UV_VERSION := 0.13.9
 VENV := $(CURDIR)/.venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+WORKERS ?= 2
 
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PREFECT_HOME ?= $(CURDIR)/.prefect
@@ -43,9 +44,10 @@ demo: $(READY) ## the whole road: data, validation, training, evaluation, promot
 serve: $(READY) ## Prefect server, MLflow server and a worker on loopback; Ctrl-C stops them
 	@$(PY) -m flows.services
 
-test: $(READY) ## every test, with coverage of src
+test: $(READY) ## every test, with coverage of src; WORKERS=2 at once
 	@tests/browser/install_chromium.sh
-	@$(PY) -m pytest --cov=src/facegraft --cov-report=term-missing:skip-covered $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile \
+	  --cov=src/facegraft --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .
