@@ -5,6 +5,7 @@ UV_VERSION := 0.13.9
 VENV := $(CURDIR)/.venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+WORKERS ?= 2
 
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PREFECT_HOME ?= $(CURDIR)/.prefect
@@ -18,7 +19,7 @@ export OMP_WAIT_POLICY ?= passive
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format bench clean
+.PHONY: help setup demo serve test lint format base bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -43,9 +44,10 @@ demo: $(READY) ## the whole road: data, validation, training, evaluation, promot
 serve: $(READY) ## Prefect server, MLflow server and a worker on loopback; Ctrl-C stops them
 	@$(PY) -m flows.services
 
-test: $(READY) ## every test, with coverage of src
+test: $(READY) ## every test, with coverage of src; WORKERS=2 at once
 	@tests/browser/install_chromium.sh
-	@$(PY) -m pytest --cov=src/facegraft --cov-report=term-missing:skip-covered $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile \
+	  --cov=src/facegraft --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .
@@ -56,9 +58,13 @@ format: $(READY) ## let ruff rewrite what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: $(READY) ## how fast rendering, swapping and training are here
+base: $(READY) ## make the shipped base weights anew (an hour or more; resumable)
+	@$(PY) -m facegraft.cli base
+
+bench: $(READY) ## how fast rendering, swapping, training and the data gate are here
 	@$(PY) benchmarks/render.py
 	@$(PY) benchmarks/method.py
+	@$(PY) benchmarks/gate.py
 
 clean: ## remove what the commands made (keeps .venv, data and mlruns)
 	rm -rf build .prefect .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,34 @@ def publish_data(md5: str, images: int, source: str) -> None:
     )
 
 
-def publish_retrain(project: Project) -> None:
-    """Gate, sample sheet, benchmark and decision of the last road through the stages."""
-    create_table_artifact(
-        _gate_rows(project), key="data-gate", description="Data gate: every rule and its verdict"
+def publish_gate(project: Project) -> tuple[Path, ...]:
+    """Every rule's verdict and the way to the pages, of a gate that passed or stopped the road.
+
+    Returns:
+        The pages that there are.
+    """
+    pages = tuple(
+        page
+        for page in (project.validation / "index.html", project.build / "drift" / "index.html")
+        if page.exists()
     )
+    if (project.validation / "report.json").exists():
+        create_table_artifact(
+            _gate_rows(project),
+            key="data-gate",
+            description="Data gate: every rule and its verdict",
+        )
+    if pages:
+        create_markdown_artifact(
+            _gate_text(project, pages),
+            key="data-gate-page",
+            description="The gate's page: pictures of offenders, histograms with their bounds",
+        )
+    return pages
+
+
+def publish_retrain(project: Project) -> None:
+    """Sample sheet, benchmark and decision of the last road through the stages."""
     create_image_artifact(
         picture(project.evaluation / "pairs.png"),
         key="sample-swaps",
@@ -145,6 +168,24 @@ def _gate_rows(project: Project) -> list[dict[str, Any]]:
         }
         for rule in report["rules"]
     ]
+
+
+def _gate_text(project: Project, pages: Sequence[Path]) -> str:
+    """Verdicts and addresses; a browser opens file links from the address bar, not from here."""
+    lines = []
+    if (project.validation / "report.json").exists():
+        rules = _read(project.validation / "report.json")["rules"]
+        failed = [rule for rule in rules if not rule["passed"]]
+        lines.append(f"## Data gate: {len(failed)} of {len(rules)} rules failed")
+        lines += [f"- `{rule['rule']}`: {rule['meaning']}; {rule['observed']}" for rule in failed]
+    drift = project.build / "drift" / "report.json"
+    if drift.exists():
+        found = _read(drift)
+        lines.append(f"## Drift: {'passed' if found['passed'] else 'FAILED'}\n\n{found['reason']}")
+    lines += [
+        f"[{page.parent.name}]({page.resolve().as_uri()}): `{page.resolve()}`" for page in pages
+    ]
+    return "\n\n".join(lines) + "\n"
 
 
 def _decision_text(decision: Mapping[str, Any], run: str) -> str:

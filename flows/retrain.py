@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from pydantic import Field
 
-from flows.artifacts import publish_data, publish_retrain
+from flows.artifacts import publish_data, publish_gate, publish_retrain
 from flows.runs import CommandKilled, open_project, progress, stream
 
 
@@ -35,11 +35,15 @@ async def was_killed(task: Any, run: TaskRun, state: State[Any]) -> bool:
 
 @task(name="dvc repro", retries=2, retry_delay_seconds=5, retry_condition_fn=was_killed)
 def repro_task() -> None:
-    """validate, train, evaluate: DVC runs what is not up to date."""
+    """validate, drift, train, evaluate: DVC runs what is not up to date."""
     project, _ = open_project()
     logger = get_run_logger()
     with one_at_a_time(project.build / "repro.lock", logger.info) as descriptor:
-        stream([sys.executable, "-m", "dvc", "repro"], project.root, logger.info, [descriptor])
+        try:
+            stream([sys.executable, "-m", "dvc", "repro"], project.root, logger.info, [descriptor])
+        finally:  # a gate that stopped the road is to be looked at first of all
+            for page in publish_gate(project):
+                logger.info("data gate: %s", page)
 
 
 @task(name="promote")

@@ -37,6 +37,7 @@ def _where_to_look(project: Project, swaps: Path) -> None:
     _heading("where to look")
     print(f"report              {page}")
     print(f"data gate           {project.validation / 'index.html'}")
+    print(f"data drift          {project.build / 'drift' / 'index.html'}")
     print(f"MLflow experiment   {experiment}")
     print(f"Prefect dashboard   {dashboard}")
     for sidecar in sorted(swaps.glob("*.json")):

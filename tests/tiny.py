@@ -22,12 +22,14 @@ def params() -> Params:
 def train_params(**changes: object) -> TrainParams:
     """params.train, narrow and short."""
     small = {
+        "init": "scratch",
         "channels": 4,
         "decoder_channels": 4,
         "latent_dim": 8,
         "steps": 4,
         "teach_steps": 1,
         "warmup_steps": 1,
+        "batch_grids": 1,
         "batch_identities": 3,
         "batch_attributes": 2,
         "batch_pairs": 3,

@@ -41,14 +41,21 @@ SMALL = {
         "grids": {"train": 2, "validation": 1, "test": 1},
     },
     # The detector is not made for 32 px, and what it finds is not what is tested here.
-    "validate": {"min_face_fraction": 0.0, "min_face_detected": 0.0},
+    "validate": {
+        "min_face_fraction": 0.0,
+        "min_face_detected": 0.0,
+        "min_identities_agree": 0.0,
+        "min_pose_share": 0.0,
+    },
     "train": {
+        "init": "scratch",
         "channels": 4,
         "decoder_channels": 4,
         "latent_dim": 8,
         "steps": 6,
         "teach_steps": 2,
         "warmup_steps": 1,
+        "batch_grids": 1,
         "batch_identities": 2,
         "batch_attributes": 2,
         "batch_pairs": 2,
@@ -95,6 +102,7 @@ def new_project(root: Path) -> Project:
 def run_road(project: Project) -> None:
     """data, validate, train, evaluate, promote: in this process, without servers."""
     from facegraft.stages.data import data
+    from facegraft.stages.drift import drift
     from facegraft.stages.evaluate import evaluate
     from facegraft.stages.promote import promote
     from facegraft.stages.train import train
@@ -103,6 +111,7 @@ def run_road(project: Project) -> None:
     params = load_params(project.params)
     data(project, params, silent)
     validate(project, params, silent)
+    drift(project, params, silent)
     train(project, params, silent)
     evaluate(project, params, silent)
     promote(project, params, silent)

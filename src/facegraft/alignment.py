@@ -36,6 +36,13 @@ class Similarity:
         """float64 (2, 3), the affine matrix; what a sidecar stores."""
         return np.column_stack([self.scale * self.rotation, self.shift])
 
+    @classmethod
+    def from_matrix(cls, matrix: np.ndarray) -> Similarity:
+        """What `matrix` gave, (2, 3), as a transform again."""
+        matrix = np.asarray(matrix, np.float64).reshape(2, 3)
+        scale = float(np.sqrt(np.linalg.det(matrix[:, :2])))
+        return cls(scale, matrix[:, :2] / scale, matrix[:, 2])
+
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
     """The least-squares similarity that takes points `source` (N, 2) to `target` (N, 2).

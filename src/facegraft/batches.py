@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,12 @@ from facegraft.images import to_tensor
 
 CHANGED_LEVEL = 0.06
 """A pixel counts as changed where the true swap differs from the target by more, in [-1, 1]."""
+
+INDICES = ("source", "target", "true_swap", "reconstructed")
+"""Fields of `Batch` that point into its images."""
+
+ROWS = 10_000
+"""More than a grid has rows: keeps the people of different grids apart."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +67,35 @@ def changed_mask(true_swap: Tensor, target: Tensor) -> Tensor:
 def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
     """The batch of a step: a pure function of (grids, params.seed, step), so resuming is exact.
 
+    It is made of `batch_grids` blocks of rows x columns, each of another grid: many people and
+    many attribute sets at once, and inside each block the truth of every pair.
+
     Raises:
-        ValueError: a grid is smaller than the block that params ask for.
+        ValueError: a grid is smaller than the block that params ask for, or there are too few.
     """
     rng = np.random.default_rng((params.seed, step))
-    grid = grids[int(rng.integers(len(grids)))]
+    if len(grids) < params.batch_grids:
+        raise ValueError(f"{len(grids)} training grids, fewer than train.batch_grids")
+    chosen = rng.choice(len(grids), params.batch_grids, replace=False)
+    return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
+
+
+def _joined(blocks: Sequence[Batch]) -> Batch:
+    """Blocks of one shape as one batch; indices and identities move up by what came before."""
+    images = len(blocks[0].images)
+    joined: dict[str, Any] = {}
+    for field in fields(Batch):
+        parts = [getattr(block, field.name) for block in blocks]
+        if field.name in INDICES:
+            parts = [part + k * images for k, part in enumerate(parts)]
+        elif field.name == "identity":
+            parts = [part + k * ROWS for k, part in enumerate(parts)]
+        is_tensor = isinstance(parts[0], Tensor)
+        joined[field.name] = torch.cat(parts) if is_tensor else tuple(chain.from_iterable(parts))
+    return Batch(**joined)
+
+
+def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Batch:
     rows, columns = params.batch_identities, params.batch_attributes
     if grid.images.shape[0] < rows or grid.images.shape[1] < columns:
         raise ValueError(

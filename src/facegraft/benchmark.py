@@ -29,13 +29,28 @@ Embed = Callable[[np.ndarray], np.ndarray | None]
 
 @dataclass(frozen=True)
 class Pair:
-    """Source cell (i, a) and target cell (j, b) of one grid; the true swap is cell (i, b)."""
+    """Source cell (i, a) and target cell (j, b) of one grid.
+
+    The true swap is cell (i, b); where only `region` of the source is taken, it is (mixed, b).
+    """
 
     grid: int
     i: int
     a: int
     j: int
     b: int
+    region: str | None = None
+    mixed: int | None = None
+
+    @property
+    def truth(self) -> tuple[int, int]:
+        """The cell that shows the true swap."""
+        return (self.i if self.mixed is None else self.mixed, self.b)
+
+    @property
+    def transplant(self) -> tuple[str, ...] | None:
+        """What is taken from the source, as `Model.swap` wants it."""
+        return None if self.region is None else (self.region,)
 
 
 @dataclass(frozen=True)
@@ -64,14 +79,29 @@ class Gallery:
 
 
 def draw_pairs(grids: Sequence[Grid], count: int, seed: int) -> list[Pair]:
-    """Held-out pairs with i != j and a != b, a pure function of the grids' shapes and `seed`."""
+    """Held-out pairs of persons of their own with i != j and a != b.
+
+    A pure function of the grids' shapes and `seed`.
+    """
     rng = np.random.default_rng((seed, 0))
     pairs = []
     for _ in range(count):
         g = int(rng.integers(len(grids)))
-        i, j = (int(x) for x in rng.choice(grids[g].images.shape[0], 2, replace=False))
+        i, j = (int(x) for x in rng.choice(grids[g].people, 2, replace=False))
         a, b = (int(x) for x in rng.choice(grids[g].images.shape[1], 2, replace=False))
         pairs.append(Pair(grid=g, i=i, a=a, j=j, b=b))
+    return pairs
+
+
+def draw_region_pairs(grids: Sequence[Grid], per_mix: int, seed: int) -> list[Pair]:
+    """Pairs of which one sub-dimension is swapped: `per_mix` for each mixed row of the grids."""
+    rng = np.random.default_rng((seed, 1))
+    pairs = []
+    for g, grid in enumerate(grids):
+        for mix in grid.mixes:
+            for _ in range(per_mix):
+                a, b = (int(x) for x in rng.choice(grid.images.shape[1], 2, replace=False))
+                pairs.append(Pair(g, mix.donor, a, mix.base, b, mix.region, mix.row))
     return pairs
 
 
@@ -85,12 +115,17 @@ def pairs_hash(grids: Sequence[Grid], pairs: Sequence[Pair], data_version: str) 
 def embed_grids(
     grids: Sequence[Grid], embed: Embed, report: Callable[[int, int, str], None]
 ) -> Gallery:
-    """The judge's embedding of every image of every grid (all of one shape)."""
+    """The judge's embedding of every image of every grid (all of one shape).
+
+    Mixed rows are nobody to be found again, and are left out (NaN).
+    """
     total = sum(grid.images.shape[0] * grid.images.shape[1] for grid in grids)
     found: list[np.ndarray | None] = []
     for grid in grids:
-        for image in grid.images.reshape(-1, *grid.images.shape[2:]):
-            found.append(embed(np.ascontiguousarray(image.transpose(1, 2, 0))))
+        people = set(grid.people)
+        for place, image in enumerate(grid.images.reshape(-1, *grid.images.shape[2:])):
+            known = place // grid.images.shape[1] in people
+            found.append(embed(np.ascontiguousarray(image.transpose(1, 2, 0))) if known else None)
             report(len(found), total, "judge: held-out images")
     width = next((len(e) for e in found if e is not None), 1)
     filled = [np.full(width, np.nan, np.float32) if e is None else e for e in found]
@@ -114,9 +149,9 @@ def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
     grid = grids[pair.grid]
     source, target, true_swap = (
         to_tensor(np.ascontiguousarray(grid.images[cell]))[None]
-        for cell in ((pair.i, pair.a), (pair.j, pair.b), (pair.i, pair.b))
+        for cell in ((pair.i, pair.a), (pair.j, pair.b), pair.truth)
     )
-    face = np.isin(grid.regions[pair.i, pair.b], FACE_REGIONS)
+    face = np.isin(grid.regions[pair.truth], FACE_REGIONS)
     return PairImages(
         source=source,
         target=target,
@@ -149,6 +184,30 @@ def benchmark(
     means = {key: _mean(values) for key, values in figures.items()}
     gain = means["model/psnr_changed"] - means["copy_target/psnr_changed"]
     return {**means, "model/psnr_changed_gain": gain}
+
+
+@torch.no_grad()
+def region_benchmark(
+    model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]
+) -> dict[str, float]:
+    """How near a swap of one sub-dimension comes to its truth, e.g. `model/psnr_changed_eyes`.
+
+    Beside it `copy_target/...`, and what the model adds to that, `model/psnr_changed_gain_eyes`.
+    """
+    figures: dict[str, list[float]] = {}
+    for pair in pairs:
+        images = pair_images(grids, pair)
+        decoded = model.swap(images.source, images.target, pair.transplant)
+        swap = paste_back(decoded, images.target)
+        for row, image in (("model", swap), ("copy_target", images.target)):
+            value = psnr(image, images.true_swap, images.changed).item()
+            figures.setdefault(f"{row}/psnr_changed_{pair.region}", []).append(value)
+    means = {key: _mean(values) for key, values in figures.items()}
+    return means | {
+        f"model/psnr_changed_gain_{region}": means[f"model/psnr_changed_{region}"]
+        - means[f"copy_target/psnr_changed_{region}"]
+        for region in dict.fromkeys(str(pair.region) for pair in pairs)
+    }
 
 
 def _mean(values: list[float]) -> float:

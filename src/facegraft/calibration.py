@@ -90,7 +90,8 @@ def calibrate(model: Model, grids: Sequence[Grid], params: EvaluateParams) -> Ca
     """
     z = [encode_grid(model, grid) for grid in grids]
     rng = np.random.default_rng((params.seed, 1))
-    draws = [_draw(rng, z) for _ in range(params.calibration_pairs)]
+    people = [grid.people for grid in grids]
+    draws = [_draw(rng, z, people) for _ in range(params.calibration_pairs)]
     first, person, attributes, other = (torch.stack(column) for column in zip(*draws, strict=True))
     identity = identity_loss_per_pair(model.layout, person, first)
     different_identity = identity_loss_per_pair(model.layout, other, first)
@@ -110,10 +111,13 @@ def encode_grid(model: Model, grid: Grid) -> Tensor:
     return torch.stack(rows)
 
 
-def _draw(rng: np.random.Generator, z: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _draw(
+    rng: np.random.Generator, z: list[Tensor], people: list[tuple[int, ...]]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Latents of (i, a), (i, b), (j, a), (j, b) of a random grid."""
-    grid = z[rng.integers(len(z))]
-    i, j = rng.choice(grid.shape[0], 2, replace=False)
+    place = int(rng.integers(len(z)))
+    grid = z[place]
+    i, j = rng.choice(people[place], 2, replace=False)
     a, b = rng.choice(grid.shape[1], 2, replace=False)
     return grid[i, a], grid[i, b], grid[j, a], grid[j, b]
 

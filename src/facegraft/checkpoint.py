@@ -1,6 +1,7 @@
 """Weights, config, step and RNG on disk: safetensors, never pickle; whole or absent.
 
-A model folder holds model.safetensors (weights) and model.json (its `ModelConfig`). A training
+A model folder holds model.safetensors (weights) and model.json (its `ModelConfig`); beside them
+teachers.safetensors, which only further training needs. A training
 checkpoint is one safetensors file whose metadata say what it is.
 """
 
@@ -17,22 +18,29 @@ from torch import Tensor
 
 from facegraft.atomic import replacing
 from facegraft.model import Model, ModelConfig
+from facegraft.teachers import Teachers
 from facegraft.training import TrainState
 
 WEIGHTS = "model.safetensors"
 CONFIG = "model.json"
+TEACHERS = "teachers.safetensors"
 
 
 class CheckpointError(ValueError):
     """A checkpoint or model folder cannot be used; the message names the file and the mend."""
 
 
-def save_model(model: Model, folder: Path) -> None:
-    """Write a model folder; each file is replaced whole."""
+def save_model(model: Model, folder: Path, *, half: bool = False) -> None:
+    """Write a model folder; each file is replaced whole.
+
+    Args:
+        half: store floats in half precision; they are read back as float32.
+    """
     with replacing(folder / CONFIG) as path:
         path.write_text(model.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     with replacing(folder / WEIGHTS) as path:
-        save_file(_contiguous(model.state_dict()), path)
+        tensors = _contiguous(model.state_dict())
+        save_file(_halved(tensors) if half else tensors, path)
 
 
 def load_model(folder: Path) -> Model:
@@ -53,6 +61,40 @@ def load_model(folder: Path) -> Model:
     except (ValidationError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: unusable model: {_one_line(error)}") from error
     return model.eval().requires_grad_(False)
+
+
+def save_teachers(teachers: Teachers, folder: Path) -> None:
+    """Write the teachers of a model beside it."""
+    with replacing(folder / TEACHERS) as path:
+        save_file(_contiguous(teachers.state_dict()), path)
+
+
+def halve_teachers(source: Path, folder: Path) -> None:
+    """Copy the teachers in one model folder to another, in half precision."""
+    with replacing(folder / TEACHERS) as path:
+        save_file(_halved(load_file(source / TEACHERS)), path)
+
+
+def continue_from(state: TrainState, initial: Model, folder: Path) -> None:
+    """Start a fresh `state` from a model, and from its teachers if `folder` holds fitting ones.
+
+    Raises:
+        CheckpointError: the model was made with other params than `state`.
+    """
+    mine, theirs = (m.config.model_dump(exclude={"canonical"}) for m in (state.model, initial))
+    other = sorted(key for key in mine if mine[key] != theirs[key])
+    if other:
+        told = ", ".join(f"{key} {theirs[key]} instead of {mine[key]}" for key in other)
+        raise CheckpointError(
+            f"{folder}: made with {told}; set train.init: scratch, or params and data.size to match"
+        )
+    state.model.load_state_dict(initial.state_dict())
+    state.ema.load_state_dict(initial.state_dict())
+    path = folder / TEACHERS
+    known = load_file(path) if path.exists() else {}
+    fresh = state.teachers.state_dict()
+    if {k: v.shape for k, v in known.items()} == {k: v.shape for k, v in fresh.items()}:
+        state.teachers.load_state_dict(known)
 
 
 def save_state(state: TrainState, path: Path, recipe: str) -> None:
@@ -135,6 +177,10 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
 def _one_line(error: Exception) -> str:

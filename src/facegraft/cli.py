@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from facegraft.adapters.store import SUBJECT_KINDS
 from facegraft.config import Params, load_params
 from facegraft.project import Project
 from facegraft.stages.progress import Progress, console
@@ -49,10 +50,28 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("data", _data, "fetch or render the dataset and record its version")
+    taking = add(
+        "import", _import, "take pictures of your own into the dataset: find, align, store faces"
+    )
+    taking.add_argument(
+        "source",
+        type=Path,
+        help="a folder that holds a folder per identity, or a CSV or Parquet table with the "
+        "columns file, identity and, if known, landmarks (10 numbers)",
+    )
+    taking.add_argument("--kind", required=True, choices=SUBJECT_KINDS, help="who is shown")
+    taking.add_argument("--consent", help="reference to the consent; needed for real_person")
+    taking.add_argument("--licence", default="NOASSERTION", help="SPDX id of the pictures")
+    taking.add_argument("--album", help="name of the set (default: the source's)")
+    taking.add_argument(
+        "--anew", action="store_true", help="make the album exactly what the source holds now"
+    )
     add("validate", _validate, "run the data gate; its page is build/validation/index.html")
+    add("drift", _drift, "compare the data with what the champion was trained on")
     add("train", _train, "train encoder and decoder; goes on where it was interrupted")
     add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
     add("promote", _promote, "register the model; champion if the gate lets it")
+    add("base", _base, "make the shipped base weights anew (hours); they are replaced if better")
     add("rollback", _rollback, "give the alias champion back to the version before")
     swap = add("swap", _swap, "swap one pair with the champion, fine-tuned until it passes")
     swap.add_argument("source", help="whose face: a picture file or an image key of the dataset")
@@ -74,11 +93,27 @@ def _data(project: Project, params: Params, report: Progress, _: argparse.Namesp
     return f"data {version.md5}: {version.images} images, {version.source}"
 
 
+def _import(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
+    from facegraft.stages.import_pictures import Terms, import_pictures
+
+    terms = Terms(options.kind, options.consent, options.licence)
+    outcome = import_pictures(
+        project, params, options.source, terms, report, album=options.album, anew=options.anew
+    )
+    return f"{outcome.table()}\nreport: {project.imports / outcome.album}"
+
+
 def _validate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
     from facegraft.stages.validate import validate
 
     validate(project, params, report)
     return f"the data passes; see {project.validation / 'index.html'}"
+
+
+def _drift(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.stages.drift import drift
+
+    return drift(project, params, report).reason
 
 
 def _train(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
@@ -108,6 +143,15 @@ def _promote(project: Project, params: Params, report: Progress, _: argparse.Nam
 
     decision = promote(project, params, report)
     return f"{'promoted' if decision.promote else 'refused'}: {'; '.join(decision.reasons)}"
+
+
+def _base(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+    from facegraft.base_model import BASE
+    from facegraft.stages.base import base
+
+    decision = base(project, params, report)
+    verdict = f"shipped in {BASE}" if decision.promote else "not shipped"
+    return f"{verdict}: {'; '.join(decision.reasons)}"
 
 
 def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

@@ -57,6 +57,35 @@ class DataParams(Section):
         return self
 
 
+class SplitFractions(Section):
+    """Shares of an album's identities per split; an identity never lies in two."""
+
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _are_a_whole(self) -> SplitFractions:
+        if abs(self.train + self.validation + self.test - 1.0) > 1e-6:
+            raise ValueError("train, validation and test add up to 1")
+        return self
+
+
+class ImportParams(Section):
+    """How pictures from outside become an album."""
+
+    splits: SplitFractions
+    min_score: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="confidence from which a detected face counts"
+    )
+    max_enlargement: Positive = Field(
+        description="a face that the crop would enlarge more than this is refused"
+    )
+    max_landmark_misfit: Fraction = Field(
+        description="how far given landmarks may lie from a face's, over the crop's side (RMS)"
+    )
+
+
 class ValidateParams(Section):
     """Bounds of the data gate."""
 
@@ -66,6 +95,50 @@ class ValidateParams(Section):
     min_pixel_std: Annotated[float, Field(ge=0, le=128)] = Field(description="8-bit levels")
     max_landmark_outside: Fraction = Field(
         description="how far a landmark may lie outside the picture, over its side"
+    )
+    min_hash_distance: Annotated[int, Field(ge=0, le=257)] = Field(
+        description="bits of 256 by which a picture must differ from all of other splits"
+    )
+    min_sharpness: float = Field(
+        ge=0, description="deviation of the Laplacian over that of the grey levels"
+    )
+    min_brightness: Annotated[float, Field(ge=0, le=255)] = Field(
+        description="mean grey level of the middle of the picture, 8-bit levels"
+    )
+    max_brightness: Annotated[float, Field(ge=0, le=255)] = Field(description="likewise")
+    max_clipped: Fraction = Field(description="share of the middle's pixels at black or white")
+    max_poor_share: Fraction = Field(
+        description="share of images that may be blurred, and that may be badly exposed"
+    )
+    max_identity_imbalance: Annotated[float, Field(ge=1)] = Field(
+        description="images of one identity over the median of its subject kind"
+    )
+    min_kind_share: Fraction = Field(description="of the images, for each subject kind present")
+    min_split_share: Fraction = Field(description="of the images, for each split present")
+    min_yaw_reach: Annotated[float, Field(ge=0, le=90)] = Field(
+        description="degrees from which a head counts as turned to the left or right"
+    )
+    min_pitch_reach: Annotated[float, Field(ge=0, le=90)] = Field(
+        description="likewise up and down"
+    )
+    min_pose_share: Fraction = Field(description="share of the images for each of the four turns")
+    identity_sample: Annotated[int, Field(ge=2)] = Field(
+        description="identities that the independent recogniser looks at"
+    )
+    identity_images: Annotated[int, Field(ge=2)] = Field(description="images of each of them")
+    identity_seed: int = Field(ge=0, description="draws the sample")
+    min_identity_margin: Annotated[float, Field(ge=-2, le=2)] = Field(
+        description="mean similarity of an identity's images to each other, above that to others'"
+    )
+    min_identities_agree: Fraction = Field(description="share of identities with that margin")
+
+
+class DriftParams(Section):
+    """How far the data may move from what the champion was trained on."""
+
+    max_index: Positive = Field(description="population stability index per statistic")
+    accept: tuple[str, ...] = Field(
+        description="data versions (as DVC names them) whose drift was looked at and is meant"
     )
 
 
@@ -80,6 +153,7 @@ class LossWeights(Section):
     flow_loss: float = Field(ge=0)
     identity_teacher_loss: float = Field(ge=0)
     attribute_teacher_loss: float = Field(ge=0)
+    anchor_loss: float = Field(ge=0)
     contrast_loss: float = Field(ge=0)
     consistency_loss: float = Field(ge=0)
     mask_loss: float = Field(ge=0)
@@ -105,7 +179,7 @@ class TrainParams(Section):
     """Encoder and decoder, their losses, the budget."""
 
     seed: int = Field(ge=0)
-    init: str = Field(description="'scratch', or a folder that holds model.safetensors")
+    init: str = Field(description="'base' (the shipped weights), 'scratch', or a folder of a model")
     vector_only: bool = Field(description="18 plain vectors, the literal embodiment")
     latent_dim: Count = Field(description="length of one latent vector")
     channels: Annotated[int, Field(ge=4, le=256)] = Field(description="encoder width at 32 px")
@@ -127,11 +201,12 @@ class TrainParams(Section):
     )
     steps: Count = Field(description="budget of optimiser steps")
     teach_steps: int = Field(ge=0, description="first steps that train the encoder alone")
-    batch_identities: Annotated[int, Field(ge=2)] = Field(description="of one grid, per step")
-    batch_attributes: Annotated[int, Field(ge=2)] = Field(description="of the grid, per step")
-    batch_pairs: Annotated[int, Field(ge=2)] = Field(description="swaps decoded per step")
+    batch_grids: Count = Field(description="grids that give a block each, per step")
+    batch_identities: Annotated[int, Field(ge=2)] = Field(description="rows of a block")
+    batch_attributes: Annotated[int, Field(ge=2)] = Field(description="columns of a block")
+    batch_pairs: Annotated[int, Field(ge=1)] = Field(description="swaps decoded per block")
     batch_regions: int = Field(ge=0, description="of the pairs: one sub-dimension is swapped")
-    batch_reconstructions: Count = Field(description="unfused sets decoded per step")
+    batch_reconstructions: Count = Field(description="unfused sets decoded per block")
     learning_rate: Positive
     warmup_steps: int = Field(ge=0)
     weight_decay: float = Field(ge=0)
@@ -161,6 +236,18 @@ class TrainParams(Section):
         if strangers:
             raise ValueError(f"spatial names {', '.join(strangers)}, which is no attribute group")
         return self
+
+
+class BaseParams(Section):
+    """How the shipped weights are made; what is not named here is as in data and train."""
+
+    grids: Count = Field(description="training grids")
+    steps: Count
+    teach_steps: int = Field(ge=0)
+    learning_rate: Positive
+    warmup_steps: int = Field(ge=0)
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    evaluate_every: Count
 
 
 class EvaluateParams(Section):
@@ -197,8 +284,11 @@ class Params(Section):
     """All of params.yaml."""
 
     data: DataParams
+    import_: ImportParams = Field(alias="import")
     validate_: ValidateParams = Field(alias="validate")
+    drift: DriftParams
     train: TrainParams
+    base: BaseParams
     evaluate: EvaluateParams
     promote: PromoteParams
     swap: SwapParams

@@ -4,7 +4,7 @@ A stack of 18 modulated convolutions from 4 px up. Latent k sets scale and shift
 in layer k (adaptive instance normalisation, Huang & Belongie 2017; one style per layer as in
 StyleGAN, Karras et al. 2019). Spatial slots enter as extra channels at their own resolution. The
 stack ends at 32 px: its features are the flow that bends the target's texture, and what
-`texture.Retouch` adds at full size.
+`texture.Retouch` adds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from facegraft.config import NUM_LATENTS
 from facegraft.latents import Layout, texture_scale
-from facegraft.texture import Retouch, TextureReader, bend, within
+from facegraft.texture import Painter, Retouch, TextureReader, bend, within
 
 FINEST = 32
 """Pixels of the last of the 18 layers; shape is decided below, sharpness comes from texture."""
@@ -102,7 +102,9 @@ class Decoder(nn.Module):
                 raise ValueError(f"latent {k}: a slot of {height} px; choose from {list(counts)}")
             self.merge[str(k)] = nn.Conv2d(slot_channels, entering[height], 3, padding=1)
         self.reader: TextureReader | None = None
-        if layout.texture is not None:
+        if layout.texture is None:
+            self.painter = Painter(channels)
+        else:
             self.reader = TextureReader(size, widths)
             self.skips = nn.ModuleDict(
                 {str(r): nn.Conv2d(widths[r], entering[r], 1) for r in counts}
@@ -110,20 +112,18 @@ class Decoder(nn.Module):
             self.to_flow = nn.Conv2d(channels, 2, 3, padding=1)
             nn.init.normal_(self.to_flow.weight, std=1e-3)
             nn.init.zeros_(self.to_flow.bias)  # type: ignore[arg-type]
-        self.retouch = Retouch(channels, textured=self.reader is not None)
+            self.retouch = Retouch(channels, size // self.plan[-1])
 
     def forward(self, z: Tensor) -> Decoded:
         """Packed latents (B, L) -> `Decoded`."""
         if self.reader is None:
-            x = self._trunk(z, {})
-            change, mask_logits = self.retouch(x, None, self.size)
-            return Decoded(torch.tanh(change), mask_logits)
+            return Decoded(*self.painter(self._trunk(z, {}), self.size))
         texture = self._texture(z)
         x = self._trunk(z, self.reader(texture))  # (B, C, 32, 32)
         # Bicubic: bilinear steps of a coarse flow show as facets along the jaw.
         flow = F.interpolate(self.to_flow(x), self.size, mode="bicubic", align_corners=False)
         bent = bend(texture, flow)
-        change, mask_logits = self.retouch(x, bent, self.size)
+        change, mask_logits = self.retouch(x, bent)
         return Decoded(within(bent + change), mask_logits, flow)
 
     def _trunk(self, z: Tensor, read: dict[int, Tensor]) -> Tensor:

@@ -92,6 +92,17 @@ def teacher_loss(read: Tensor, known: Tensor) -> Tensor:
     return (read - known).square().mean()
 
 
+def anchor_loss(read: Tensor, anchors: Tensor) -> Tensor:
+    """Mean distance of the surface points from where they are read, in halves of the side.
+
+    Args:
+        read: (B, K, 2). anchors: (B, K, 3), x, y and 1 where visible; a hidden one counts .1.
+    """
+    weight = anchors[..., 2] + 0.1
+    distance = torch.linalg.vector_norm(read - anchors[..., :2] + 1e-6, dim=2)
+    return (distance * weight).sum() / weight.sum().clamp_min(1.0)
+
+
 def contrast_loss(layout: Layout, z: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrastive loss on z_id (Khosla et al. 2020, eq. 2).
 

@@ -14,6 +14,9 @@ from facegraft.decoder import Decoded, Decoder
 from facegraft.encoder import Encoder
 from facegraft.latents import Layout, fuse, source_weights
 
+RULED_OUT, TAKEN = 0.02, 0.15
+"""Chance of a change below which the target's pixel stays; from which the decoded one is taken."""
+
 
 class ModelConfig(Section):
     """All that is needed to build the model again; stored beside its weights."""
@@ -91,10 +94,20 @@ def blend(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return mask * image + (1.0 - mask) * target
 
 
+def paste_mask(decoded: Decoded) -> Tensor:
+    """The share of the decoded image in the swap, (B, 1, S, S) in [0, 1].
+
+    The target's own pixel stays where a change is all but ruled out. Mixing half and half wherever
+    one is merely doubtful would show every moved feature twice.
+    """
+    chance = torch.sigmoid(decoded.mask_logits)
+    return ((chance - RULED_OUT) / (TAKEN - RULED_OUT)).clamp(0.0, 1.0)
+
+
 def paste_back(decoded: Decoded, target: Tensor) -> Tensor:
     """The decoded swap over the target by its soft mask; (B, 3, S, S) in [-1, 1].
 
     Done after decoding and never inside a training loss: there it collapses into copying the
     target.
     """
-    return blend(decoded.image, target, torch.sigmoid(decoded.mask_logits))
+    return blend(decoded.image, target, paste_mask(decoded))

@@ -18,13 +18,18 @@ class Project:
 
     @property
     def data(self) -> Path:
-        """The dataset, owned by `data.dvc`; only the `data` stage writes here."""
+        """The dataset, owned by `data.dvc`; only `data` and `import` write here."""
         return self.root / "data"
 
     @property
     def build(self) -> Path:
         """Everything that a stage makes; safe to delete."""
         return self.root / "build"
+
+    @property
+    def imports(self) -> Path:
+        """Per album: what an import has found out so far, and its report."""
+        return self.build / "import"
 
     @property
     def validation(self) -> Path:

@@ -18,9 +18,19 @@ SHEET_COLUMNS = ("source", "target", "decoded", "swap", "true swap")
 
 @torch.no_grad()
 def swap_sheet(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) -> Image.Image:
-    """A row a pair: source, target, what G draws, the swap pasted back, the true swap."""
+    """A row a pair: source, target, what G draws, the swap pasted back, the true swap.
+
+    A row of which one sub-dimension is taken bears its name.
+    """
     images = stack([pair_images(grids, pair) for pair in pairs])
-    decoded = model.swap(images.source, images.target)
+    decoded = model.decoder(
+        torch.cat(
+            [
+                model.fused(source[None], target[None], pair.transplant)
+                for source, target, pair in zip(images.source, images.target, pairs, strict=True)
+            ]
+        )
+    )
     columns = (
         images.source,
         images.target,
@@ -29,4 +39,6 @@ def swap_sheet(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) -> Im
         images.true_swap,
     )
     rows = list(zip(*(list(to_uint8(column)) for column in columns), strict=True))
-    return contact_sheet(rows, columns=SHEET_COLUMNS, cell=128)
+    captions = [pair.region or "" for pair in pairs]
+    named = captions if any(captions) else ()
+    return contact_sheet(rows, columns=SHEET_COLUMNS, captions=named, cell=128)

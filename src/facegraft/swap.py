@@ -11,7 +11,7 @@ from torch import Tensor
 from facegraft.calibration import Thresholds
 from facegraft.config import SwapParams
 from facegraft.decoder import Decoded
-from facegraft.model import Model, blend
+from facegraft.model import Model, blend, paste_mask
 from facegraft.tuning import Tuned, tune
 
 
@@ -50,7 +50,7 @@ def swap(
     """
     with torch.no_grad():
         fused = model.fused(source, target, transplant)
-        mask = torch.sigmoid(model.decoder(fused).mask_logits)
+        mask = paste_mask(model.decoder(fused))
     if not params.paste_back:
         mask = torch.ones_like(mask)
 

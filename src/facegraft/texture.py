@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.encoder import Stage
+from facegraft.encoder import Stage, Stem
 
 
 class TextureReader(nn.Module):
@@ -25,11 +25,8 @@ class TextureReader(nn.Module):
     def __init__(self, side: int, widths: dict[int, int]) -> None:
         super().__init__()
         self.resolutions = sorted(widths, reverse=True)
-        factor = side // self.resolutions[0]
         finest = widths[self.resolutions[0]]
-        self.stem = nn.Sequential(
-            nn.PixelUnshuffle(factor), nn.Conv2d(3 * factor**2, finest, 3, padding=1)
-        )
+        self.stem = Stem(side // self.resolutions[0], finest)
         before = [finest, *(widths[r] for r in self.resolutions[:-1])]
         self.stages = nn.ModuleList(
             Stage(width, widths[r]) for width, r in zip(before, self.resolutions, strict=True)
@@ -49,33 +46,48 @@ class TextureReader(nn.Module):
 class Retouch(nn.Module):
     """Adds to the bent pixels what no flow brings, and says where the swap differs at all.
 
-    Works at half the picture's side. Without texture there is nothing to add to: it paints.
+    It works at the trunk's own resolution, four pixels of a picture of 128: enough for the tint of
+    an iris and the shadow of a nose, too coarse to wipe out what the flow put in a wrong place. At
+    half the picture's side it learnt just that, to blur, while every loss fell.
 
     Args:
         channels: of the trunk's features.
-        textured: whether there are bent pixels.
+        factor: the picture's side over the trunk's.
     """
 
-    def __init__(self, channels: int, *, textured: bool) -> None:
+    def __init__(self, channels: int, factor: int) -> None:
         super().__init__()
-        width = max(3 * channels // 4, 8)
-        self.narrow = nn.Conv2d(channels, width // 2, 1)
-        self.first = nn.Conv2d(width // 2 + (12 if textured else 0), width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, 16, 3, padding=1)
-        if textured:  # to begin with, nearly nothing
-            nn.init.normal_(self.last.weight, std=1e-2)
-            nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.factor = factor
+        self.first = nn.Conv2d(channels + 3 * factor**2, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = nn.Conv2d(channels, 4, 3, padding=1)
+        nn.init.normal_(self.last.weight, std=1e-2)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, bent: Tensor | None, side: int) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, bent: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, h, h) and bent (B, 3, S, S) -> change (B, 3, S, S), mask (B, 1, S, S)."""
-        x = F.interpolate(self.narrow(x), size=side // 2, mode="bilinear", align_corners=False)
-        if bent is not None:
-            x = torch.cat([x, F.pixel_unshuffle(bent, 2)], dim=1)  # (B, w/2 + 12, S/2, S/2)
+        x = torch.cat([x, F.pixel_unshuffle(bent, self.factor)], dim=1)
         x = F.leaky_relu(self.first(x), 0.2)
-        x = x + F.leaky_relu(self.second(x), 0.2)
-        change, mask = F.pixel_shuffle(self.last(x), 2).split((3, 1), dim=1)
+        x = self.last(x + F.leaky_relu(self.second(x), 0.2))
+        x = F.interpolate(x, bent.shape[-1], mode="bicubic", align_corners=False)
+        change, mask = x.split((3, 1), dim=1)
         return change, mask
+
+
+class Painter(nn.Module):
+    """Without texture: paints the whole picture from the trunk's features, at half its side."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = nn.Conv2d(channels, 16, 3, padding=1)
+
+    def forward(self, x: Tensor, side: int) -> tuple[Tensor, Tensor]:
+        """Features (B, C, h, h) -> image (B, 3, S, S) in [-1, 1], mask (B, 1, S, S)."""
+        x = F.interpolate(x, size=side // 2, mode="bilinear", align_corners=False)
+        x = self.last(F.leaky_relu(self.first(x), 0.2))
+        image, mask = F.pixel_shuffle(x, 2).split((3, 1), dim=1)
+        return torch.tanh(image), mask
 
 
 def bend(pixels: Tensor, flow: Tensor) -> Tensor:

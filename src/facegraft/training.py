@@ -13,7 +13,9 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,10 @@ from facegraft.teachers import Teachers
 
 class NonFiniteLoss(RuntimeError):
     """A loss became NaN or infinite; the message names step, losses and image keys."""
+
+
+WIDTH = 256
+"""Inputs of a linear layer up to which it learns at the full rate."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,14 @@ def init_state(params: TrainParams, config: ModelConfig, grid: Grid) -> TrainSta
     """A fresh state, a pure function of params.seed; `grid` tells the codes' groups."""
     torch.manual_seed(params.seed)
     model = Model(config)
-    teachers = Teachers(model.layout, grid.identity_groups, grid.attribute_groups)
+    teachers = Teachers(
+        model.layout,
+        grid.identity_groups,
+        grid.attribute_groups,
+        anchors=torch.from_numpy(grid.anchors[..., :2].astype(np.float32).mean(axis=(0, 1))),
+    )
     optimizer = torch.optim.AdamW(
-        [*model.parameters(), *teachers.parameters()],
+        parameter_groups(model, teachers),
         lr=params.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=params.weight_decay,
@@ -66,6 +77,22 @@ def init_state(params: TrainParams, config: ModelConfig, grid: Grid) -> TrainSta
     )
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     return TrainState(model=model, ema=ema, teachers=teachers, optimizer=optimizer, step=0)
+
+
+def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
+    """Parameters by the scale of their learning rate.
+
+    Adam moves every weight alike, so a wide linear layer's output moves with its width: such a
+    layer learns at WIDTH / its inputs of the rate (maximal update, Yang & Hu 2021).
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for module in modules:
+        for part in module.modules():
+            inputs = part.in_features if isinstance(part, nn.Linear) else 1
+            for parameter in part.parameters(recurse=False):
+                scale = min(1.0, WIDTH / inputs) if parameter.ndim > 1 else 1.0
+                groups.setdefault(scale, []).append(parameter)
+    return [{"params": members, "scale": scale} for scale, members in sorted(groups.items())]
 
 
 def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iterator[StepMetrics]:
@@ -80,7 +107,7 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
         started = time.perf_counter()
         learning_rate = scheduled_rate(state.step, params)
         for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["scale"]
         batch = draw_batch(grids, params, state.step)
         values = step_losses(state, batch, params)
         total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
@@ -104,11 +131,13 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
 def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
     """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
     model, layout = state.model, state.model.layout
-    z = model.encoder(batch.images)  # (N, L)
+    maps, summary = model.encoder.features(batch.images)
+    z = model.encoder.project(batch.images, maps, summary)  # (N, L)
     identity_read, attribute_read = state.teachers(z)
     values = {
         "identity_teacher_loss": loss.teacher_loss(identity_read, batch.identity_code),
         "attribute_teacher_loss": loss.teacher_loss(attribute_read, batch.attribute_code),
+        "anchor_loss": loss.anchor_loss(state.teachers.place(summary), batch.anchors),
         "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
         "consistency_loss": loss.attribute_loss(layout, z[batch.true_swap], z[batch.target]),
     }

@@ -136,11 +136,9 @@ def _fine_parameters(decoder: Decoder) -> list[Tensor]:
         for layer, size in zip(decoder.layers, decoder.plan, strict=True)
         if size >= FINE_RESOLUTION
     ]
-    bending = () if decoder.reader is None else (decoder.to_flow,)
+    last = (decoder.painter,) if decoder.reader is None else (decoder.to_flow, decoder.retouch)
     return [
-        parameter.requires_grad_()
-        for module in (*fine, *bending, decoder.retouch)
-        for parameter in module.parameters()
+        parameter.requires_grad_() for module in (*fine, *last) for parameter in module.parameters()
     ]
 
 

@@ -17,7 +17,7 @@ from prefect.states import Scheduled
 from facegraft.adapters import registry
 from facegraft.project import Project
 from facegraft.sidecar import SwapRecord
-from flows.artifacts import publish_retrain
+from flows.artifacts import publish_gate, publish_retrain
 from flows.deployments import DEPLOYMENTS, forget_missed_runs
 from flows.rollback import rollback
 from flows.swap import swap
@@ -108,6 +108,11 @@ def test_rollback_without_a_predecessor_says_so(project: Project) -> None:
 
 
 def test_the_road_is_published(project: Project, artifacts: Any) -> None:
+    pages = flow(publish_gate, validate_parameters=False)(project)
+    assert {page.parent.name for page in pages} == {"validation", "drift"}
+    text = artifacts("data-gate-page").data
+    assert "0 of" in text
+    assert all(str(page) in text for page in pages)
     flow(publish_retrain, validate_parameters=False)(project)
     gate = json.loads(artifacts("data-gate").data)
     assert {row["verdict"] for row in gate} == {"passed"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,14 @@ from facegraft.benchmark import (
     Gallery,
     benchmark,
     draw_pairs,
+    draw_region_pairs,
     embed_grids,
     pair_images,
     pairs_hash,
+    region_benchmark,
 )
 from facegraft.calibration import calibrate
-from facegraft.dataset import FACE_REGIONS
+from facegraft.dataset import FACE_REGIONS, Mix
 from facegraft.heldout import held_out_losses
 from facegraft.sheets import swap_sheet
 from facegraft.stages.progress import silent
@@ -75,6 +79,24 @@ def test_baselines_stand_beside_the_model_and_are_what_they_are_called() -> None
         figures["model/psnr_changed"] - figures["copy_target/psnr_changed"]
     )
     assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_a_region_pair_has_the_mixed_row_for_truth_and_mixes_are_nobody_to_find() -> None:
+    mixed = [replace(grid, mixes=(Mix(3, 0, 1, "eyes"), Mix(2, 1, 0, "nose"))) for grid in GRIDS]
+    pairs = draw_region_pairs(mixed, 2, seed=4)
+    assert {(p.i, p.j, p.truth[0], p.region) for p in pairs} == {
+        (1, 0, 3, "eyes"),
+        (0, 1, 2, "nose"),
+    }
+    assert all(p.truth[1] == p.b != p.a for p in pairs)
+    figures = region_benchmark(tiny.state().ema, mixed, pairs)
+    for region in ("eyes", "nose"):
+        own, copied = (figures[f"{row}/psnr_changed_{region}"] for row in ("model", "copy_target"))
+        assert figures[f"model/psnr_changed_gain_{region}"] == pytest.approx(own - copied)
+    assert {k for p in draw_pairs(mixed, 50, seed=1) for k in (p.i, p.j)} == {0, 1}
+    gallery = embed_grids(mixed, colour, silent)
+    assert np.isnan(gallery.embeddings[:, 2:]).all()
+    assert np.isfinite(gallery.embeddings[:, :2]).all()
 
 
 def test_a_blind_judge_flatters_nobody() -> None:

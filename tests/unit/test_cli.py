@@ -23,7 +23,16 @@ def test_help_names_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     shown = capsys.readouterr().out
     assert ended.value.code == 0
-    for command in ("data", "validate", "train", "evaluate", "promote", "swap-queue", "rollback"):
+    for command in (
+        "data",
+        "import",
+        "validate",
+        "train",
+        "evaluate",
+        "promote",
+        "swap-queue",
+        "rollback",
+    ):
         assert command in shown
 
 

@@ -35,6 +35,7 @@ def test_the_shipped_params_load_and_are_frozen() -> None:
         ("train", {"identity": {}}, "name each latent 0 to 17 once"),
         ("train", {"spatial": {"tail": {"channels": 1, "divisor": 4}}}, "tail, which is no attr"),
         ("train", {"texture": "hair"}, "texture names hair"),
+        ("import", {"splits": {"train": 1, "validation": 1, "test": 0}}, "add up to 1"),
         ("data", {"size": 65}, r"data\.size: "),
         ("swap", {"learning_rate": -1}, r"swap\.learning_rate: "),
         ("validate", {"min_face_detected": 1.5}, r"validate\.min_face_detected: "),

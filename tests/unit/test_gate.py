@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from facegraft.adapters.gate import GateReport, run_gate
+from facegraft.adapters.gate_columns import head_poses
 from facegraft.config import ValidateParams
 from tests import synthetic
 
@@ -19,6 +20,23 @@ PARAMS = ValidateParams(
     min_face_detected=0.9,
     min_pixel_std=8.0,
     max_landmark_outside=0.1,
+    min_hash_distance=28,
+    min_sharpness=0.15,
+    min_brightness=25.0,
+    max_brightness=235.0,
+    max_clipped=0.2,
+    max_poor_share=0.1,
+    max_identity_imbalance=2.0,
+    min_kind_share=0.1,
+    min_split_share=0.2,
+    min_yaw_reach=10.0,
+    min_pitch_reach=3.0,
+    min_pose_share=0.05,
+    identity_sample=4,
+    identity_images=2,
+    identity_seed=0,
+    min_identity_margin=0.1,
+    min_identities_agree=0.9,
 )
 BOUNDS = {"identity.nose.width": (-1.0, 1.0), "attribute.yaw": (-45.0, 45.0)}
 
@@ -40,9 +58,18 @@ def statistics_of(manifest: pd.DataFrame) -> pd.DataFrame:
             "size": 64,
             "sha256_matches": True,
             "pixel_std": 40.0,
+            "brightness": 120.0,
+            "clipped": 0.01,
+            "sharpness": 0.9,
             "face_found": True,
             "face_score": 0.9,
             "face_fraction": 0.9,
+            "yaw": np.linspace(-30.0, 30.0, len(manifest)),
+            "pitch": np.linspace(12.0, -12.0, len(manifest)),
+            "roll": 0.0,
+            "nearest": 90.0,
+            "nearest_key": manifest["key"].iloc[::-1].to_numpy(),
+            "identity_margin": np.where(np.arange(len(manifest)) < 12, 0.3, np.nan),
         }
     )
 
@@ -55,7 +82,7 @@ def test_a_sound_dataset_is_green(sound: pd.DataFrame, tmp_path: Path) -> None:
     report = gate(sound, statistics_of(sound), tmp_path)
     assert report.passed
     assert report.message() == "every rule passed"
-    assert len({rule.rule for rule in report.rules}) == len(report.rules) > 25
+    assert len({rule.rule for rule in report.rules}) == len(report.rules) > 45
     assert all(rule.observed for rule in report.rules)
     kept = json.loads((tmp_path / "results.json").read_text())
     assert kept["manifest"]["success"] is True
@@ -154,6 +181,94 @@ def test_each_bad_picture_is_named_under_its_rule(sound: pd.DataFrame, tmp_path:
         "exact_height": ["train-000/i02/a00"],
         "not_blank": ["train-000/i02/a01"],
     }
+
+
+def test_a_picture_that_is_blank_is_not_also_soft_dark_and_a_copy(
+    sound: pd.DataFrame, tmp_path: Path
+) -> None:
+    statistics = statistics_of(sound)
+    nothing = {"sharpness": np.nan, "nearest": np.nan, "brightness": 0.0, "clipped": 1.0}
+    for key in sound["key"][:4]:
+        change(statistics, key, pixel_std=0.0, **nothing)
+    assert failed(gate(sound, statistics, tmp_path)) == {"not_blank": list(sound["key"][:4])}
+
+
+def test_quality_variety_and_likeness(sound: pd.DataFrame, tmp_path: Path) -> None:
+    """Of 24 pictures a tenth may be poor: two in each way pass, three do not."""
+    statistics = statistics_of(sound)
+    keys = list(sound["key"])
+    for key in keys[0:3]:
+        change(statistics, key, sharpness=0.149)
+    for key in keys[3:5]:
+        change(statistics, key, brightness=24.0)
+    change(statistics, keys[5], brightness=236.0)
+    for key in keys[6:9]:
+        change(statistics, key, clipped=0.21)
+    for key in (keys[10], keys[20]):
+        change(statistics, key, nearest=27.0, nearest_key=keys[20])
+    for key in keys[0:2]:
+        change(statistics, key, identity_margin=0.09)
+    statistics["yaw"] = statistics["yaw"].abs()
+    report = gate(sound, statistics, tmp_path)
+    assert failed(report) == {
+        "sharp_enough": keys[0:3],
+        "well_exposed": keys[3:6],
+        "not_clipped": keys[6:9],
+        "no_near_duplicate_across_splits": [keys[10], keys[20]],
+        "identity_agrees": keys[0:2],
+        "pose_left": [],
+    }
+    for key, column in ((keys[2], "sharpness"), (keys[5], "brightness"), (keys[8], "clipped")):
+        change(statistics, key, **{column: statistics_of(sound)[column].iloc[0]})
+    assert not failed(gate(sound, statistics, tmp_path)).keys() & {
+        "sharp_enough", "well_exposed", "not_clipped",
+    }  # fmt: skip
+
+
+def test_figures_that_are_missing_do_not_pass(sound: pd.DataFrame, tmp_path: Path) -> None:
+    unmeasured = ["sharpness", "brightness", "clipped", "nearest", "identity_margin", "pitch"]
+    statistics = statistics_of(sound).assign(**dict.fromkeys(unmeasured, np.nan))
+    assert failed(gate(sound, statistics, tmp_path)).keys() == {
+        "sharp_enough", "well_exposed", "not_clipped", "no_near_duplicate_across_splits",
+        "identities_judged", "pose_up", "pose_down",
+    }  # fmt: skip
+
+
+def test_imbalance_of_identities_kinds_and_splits(sound: pd.DataFrame, tmp_path: Path) -> None:
+    """The median identity has two images: six are too many; and a kind or split of a few."""
+    crowd = sound.copy()
+    names = {"train-000-i01": "train-000-i00", "train-000-i02": "train-000-i00"}
+    crowd["identity_id"] = crowd["identity_id"].replace(names)
+    assert failed(gate(crowd, statistics_of(crowd), tmp_path)) == {
+        "identity_balance": [f"train-000/i{i:02d}/a{a:02d}" for i in range(3) for a in range(2)]
+    }
+    rare = sound.copy()
+    rare.loc[rare["identity_id"] == "train-000-i03", "subject_kind"] = "cartoon"
+    rare = rare[~rare["identity_id"].isin([f"test-000-i{i:02d}" for i in range(2)])]
+    assert failed(gate(rare, statistics_of(rare), tmp_path)) == {}
+    rare = rare[(rare["split"] != "test") | (rare["identity_id"] == "test-000-i02")]
+    rare.loc[rare["key"] == "train-000/i03/a01", "subject_kind"] = "game_character"
+    assert failed(gate(rare, statistics_of(rare), tmp_path)) == {
+        "kind_balance": ["train-000/i03/a00"],
+        "split_balance": ["test-000/i02/a00", "test-000/i02/a01"],
+    }
+
+
+def test_imported_rows_without_parameters_and_codes_are_judged_like_others(
+    sound: pd.DataFrame, tmp_path: Path
+) -> None:
+    album = sound.drop(columns=["attribute.yaw", "identity_code", "attribute_code"])
+    album["identity.nose.width"] = album["identity.nose.width"].where(album["split"] == "train")
+    album["column"] = 0
+    assert gate(album, statistics_of(album), tmp_path).passed
+
+
+def test_the_pose_is_the_manifests_own_or_read_off_the_landmarks(sound: pd.DataFrame) -> None:
+    poses = head_poses(sound.assign(**{"attribute.pitch": np.nan}))
+    assert list(poses["yaw"]) == list(sound["attribute.yaw"])
+    assert poses["pitch"].notna().all()
+    lost = sound.drop(columns="attribute.yaw").assign(landmarks=None)
+    assert head_poses(lost).isna().all(axis=None)
 
 
 def test_faces_may_be_missed_up_to_the_tolerance(sound: pd.DataFrame, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ ALSO = {"config.py": {"yaml"}, "checkpoint.py": {"safetensors"}}
 ONLY_IN = {
     "prefect": ("flows/",),
     "mlflow": ("adapters/tracking.py", "adapters/registry.py", "adapters/pyfunc.py"),
-    "great_expectations": ("adapters/gate.py",),
+    "great_expectations": ("adapters/gate.py", "adapters/gate_rules.py"),
     "dvc": ("adapters/lineage.py",),
     "pyarrow": ("adapters/store.py",),
     "cv2": ("adapters/judge.py",),

@@ -92,3 +92,10 @@ def test_flow_loss_is_the_distance_to_the_known_place_where_it_shows() -> None:
     assert losses.flow_loss(right, swap, target, still).item() == pytest.approx(0.0, abs=1e-6)
     still[..., 0] = 1.0  # nothing moves here, yet the flow does: 0.3 + 0.4, weighed by 0.2
     assert losses.flow_loss(right, swap, target, still).item() == pytest.approx(0.14, abs=1e-6)
+
+
+def test_anchor_loss_is_a_mean_distance_where_hidden_points_count_a_tenth() -> None:
+    read = torch.zeros(1, 2, 2)
+    anchors = torch.tensor([[[0.3, 0.4, 1.0], [3.0, 4.0, 0.0]]])
+    expected = (0.5 * 1.1 + 5.0 * 0.1) / 1.2
+    assert losses.anchor_loss(read, anchors).item() == pytest.approx(expected, abs=1e-4)

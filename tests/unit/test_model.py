@@ -107,5 +107,7 @@ def test_paste_back_keeps_the_target_where_the_mask_is_shut(model: Model) -> Non
     decoded = model.decoder(torch.randn(1, model.layout.length))
     shut = type(decoded)(decoded.image, torch.full_like(decoded.mask_logits, -1e4))
     assert torch.equal(paste_back(shut, target), target)
+    doubtful = type(decoded)(decoded.image, torch.full_like(decoded.mask_logits, -1.0))
+    assert torch.equal(paste_back(doubtful, target), decoded.image)
     half = blend(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), torch.full((1, 1, 2, 2), 0.25))
     assert half.unique().tolist() == [0.25]

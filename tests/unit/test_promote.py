@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from facegraft.adapters import registry, tracking
-from facegraft.checkpoint import CheckpointError, save_model
+from facegraft.checkpoint import CheckpointError, load_model, save_model
 from facegraft.config import Params
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
@@ -29,7 +29,9 @@ PAIRS = "pairs-1"
 def params() -> Params:
     real = tiny.params()
     rules = {"metric": METRIC, "min_improvement": 0.25, "min_values": {}, "max_values": {}}
-    return real.model_copy(update={"promote": real.promote.model_copy(update=rules)})
+    scratch = real.train.model_copy(update={"init": "scratch"})
+    promoting = real.promote.model_copy(update=rules)
+    return real.model_copy(update={"promote": promoting, "train": scratch})
 
 
 @pytest.fixture
@@ -274,3 +276,36 @@ def test_a_run_that_mlflow_lost_does_not_lose_the_model(project: Project, params
 def test_rollback_without_a_champion_names_the_mend(project: Project, params: Params) -> None:
     with pytest.raises(registry.RegistryError, match="no champion"):
         rollback(project, params, silent)
+
+
+def base_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny weights in the place of the shipped ones, which take pictures of another size."""
+    save_model(tiny.state(seed=9).ema, folder)
+    monkeypatch.setattr(stage, "BASE", folder)
+    monkeypatch.setattr(stage, "load_base", lambda: load_model(folder))
+
+
+@pytest.mark.parametrize("floor", [-100.0, 100.0])
+def test_the_base_weights_are_the_first_champion_if_the_gate_lets_them(
+    project: Project,
+    params: Params,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    floor: float,
+) -> None:
+    base_weights(tmp_path / "base", monkeypatch)
+    bounds = {"model/psnr_changed_gain": floor}
+    evaluate = params.evaluate.model_copy(update={"pairs": 3, "calibration_pairs": 20})
+    promoting = params.promote.model_copy(update={"min_values": bounds})
+    train = params.train.model_copy(update={"init": "base"})
+    section = params.model_copy(update={"promote": promoting, "evaluate": evaluate, "train": train})
+    trained(project, 1, 1.0)
+    decision = promote(project, section)
+    if floor < 0:
+        held = registry.get(project, champion(project) or "")
+        assert held.sha256 == registry.fingerprint(tmp_path / "base")
+        assert tracking.client(project).get_run(held.run_id).info.run_name == "base"
+        # What was trained is now judged against it, on the same pairs, and is not better.
+        assert "above champion" in " ".join(decision.reasons)
+    else:
+        assert champion(project) is None

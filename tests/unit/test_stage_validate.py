@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageFilter
 
 from facegraft.adapters import store
 from facegraft.adapters.store import DataError
 from facegraft.config import Params
 from facegraft.project import Project
+from facegraft.stages import comparisons
 from facegraft.stages import statistics as statistics_module
 from facegraft.stages.progress import silent
 from facegraft.stages.statistics import image_statistics
-from facegraft.stages.validate import ValidationFailed, parameter_bounds, validate
+from facegraft.stages.validate import ValidationFailed, measure, parameter_bounds, validate
 
 
 def overwrite(project: Project, shard: str, row: int, column: int, cell: np.ndarray) -> None:
@@ -92,6 +96,128 @@ def test_a_duplicate_across_splits_stops_the_road(project: Project, tiny_params:
     message = refused(project, tiny_params)
     assert "rule no_duplicate_across_splits" in message
     assert "train-000/i00/a00, test-000/i01/a01" in message
+
+
+def replaced(project: Project, key: str, cell: np.ndarray) -> None:
+    """Put another picture in a key's place, its sha256 put right."""
+    grid, row, column = key.split("/")
+    overwrite(project, grid, int(row[1:]), int(column[1:]), cell)
+    edit(project, key, sha256=store.sha256(cell))
+
+
+def as_picture(cell: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(cell.transpose(1, 2, 0)))
+
+
+def lenient(params: Params, **changes: object) -> Params:
+    """The tiny params with some bounds of the gate changed."""
+    return params.model_copy(
+        update={"validate_": params.validate_.model_copy(update=changes)}, deep=True
+    )
+
+
+def test_a_recompressed_copy_in_another_split_stops_the_road(
+    project: Project, tiny_params: Params
+) -> None:
+    stream = io.BytesIO()
+    as_picture(store.load_image(project.data, "train-000/i00/a00")).save(stream, "JPEG", quality=80)
+    replaced(project, "test-000/i01/a01", np.asarray(Image.open(stream)).transpose(2, 0, 1))
+    message = refused(project, tiny_params)
+    assert "rule no_near_duplicate_across_splits" in message
+    assert "train-000/i00/a00, test-000/i01/a01" in message
+    assert "also failed" not in message
+    page = (project.validation / "index.html").read_text()
+    assert "bits from train-000/i00/a00" in page
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        ("sharp_enough", lambda picture: picture.filter(ImageFilter.GaussianBlur(3))),
+        ("well_exposed", lambda picture: picture.point(
+            [level // 12 + 5 for level in range(256)] * 3)),
+        ("not_clipped", lambda picture: picture.point(
+            [255 * (level > 120) for level in range(256)] * 3)),
+    ],
+    ids=["blurred", "dark", "clipped"],
+)  # fmt: skip
+def test_a_spoilt_picture_stops_the_road(
+    project: Project, tiny_params: Params, rule: str, spoil: Callable[[Image.Image], Image.Image]
+) -> None:
+    key = "train-000/i01/a00"
+    spoilt = spoil(as_picture(store.load_image(project.data, key)))
+    replaced(project, key, np.asarray(spoilt).transpose(2, 0, 1))
+    # What the detector makes of such a picture is not what is tested.
+    message = refused(project, lenient(tiny_params, min_face_detected=0.0, min_pixel_std=1.0))
+    assert f"rule {rule}" in message
+    assert key in message
+    assert "also failed" not in message
+
+
+def test_identities_that_are_two_people_stop_the_road(
+    project: Project, tiny_params: Params
+) -> None:
+    """The second picture of each identity is said to be of the other one of its grid."""
+    strict = lenient(tiny_params, min_identity_margin=0.05, min_identities_agree=0.8)
+    assert validate(project, strict, silent).passed
+    manifest = store.read_manifest(project.data)
+    second = manifest["column"] == 1
+    swapped = manifest.loc[second].groupby("split", sort=False)["identity_id"]
+    manifest.loc[second, "identity_id"] = swapped.transform(lambda ids: ids.to_numpy()[::-1])
+    store.write_manifest(project.data, manifest)
+    message = refused(project, strict)
+    assert "rule identity_agrees" in message
+    assert "also failed" not in message
+
+
+def test_heads_that_all_turn_one_way_stop_the_road(project: Project, tiny_params: Params) -> None:
+    manifest = store.read_manifest(project.data)
+    manifest["attribute.yaw"] = manifest["attribute.yaw"].abs()
+    store.write_manifest(project.data, manifest)
+    message = refused(project, lenient(tiny_params, min_pose_share=0.05, min_pitch_reach=0.0))
+    assert "rule pose_left" in message
+    assert "also failed" not in message
+
+
+def refuse_to_embed(places: list[object]) -> list[object]:
+    assert not places, "embedded again"
+    return []
+
+
+def test_embeddings_and_the_sample_are_remembered(
+    project: Project, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = store.read_manifest(project.data)
+    first = measure(project, manifest, tiny_params.validate_, silent)
+    assert first["identity_margin"].notna().all()
+    monkeypatch.setattr(comparisons, "embed", refuse_to_embed)
+    again = measure(project, manifest, tiny_params.validate_, silent)
+    assert list(again["identity_margin"]) == list(first["identity_margin"])
+
+
+def test_the_sample_is_seeded_bounded_and_of_every_kind(
+    project: Project, tiny_params: Params
+) -> None:
+    manifest = store.read_manifest(project.data)
+    manifest.loc[manifest["split"] == "train", "subject_kind"] = "cartoon"
+    everything = np.ones(len(manifest), bool)
+    params = lenient(tiny_params, identity_sample=2).validate_
+    chosen = comparisons.sample(manifest, everything, params)
+    assert list(chosen) == list(comparisons.sample(manifest, everything, params))
+    rows = manifest.iloc[chosen]
+    assert rows["identity_id"].nunique() == 2
+    assert set(rows["subject_kind"]) == {"cartoon", "game_character"}
+    assert len(comparisons.sample(manifest, manifest["column"] == 0, params)) == 0
+
+
+def test_pictures_that_lie_in_no_grid_are_measured_by_their_row(tmp_path: Path) -> None:
+    cells = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), np.uint8)
+    np.save(tmp_path / "album.npy", cells)
+    rows = pd.DataFrame({"key": ["a", "b", "c"], "shard": "album.npy", "row": [0, 1, 5]})
+    rows = rows.assign(column=0, size=32, sha256=[*map(store.sha256, cells)])
+    found = image_statistics(tmp_path, rows, tmp_path / "memory.parquet", silent)
+    assert list(found["sha256_matches"]) == [True, True, False]
+    assert "no such cell" in found["problem"][2]
 
 
 def test_a_missing_consent_stops_the_road(project: Project, tiny_params: Params) -> None:

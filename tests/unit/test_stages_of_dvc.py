@@ -21,7 +21,7 @@ def test_a_stage_depends_on_its_own_code_and_section(name: str) -> None:
     assert stage["cmd"] == f"python -m facegraft.cli {name}"
     assert stage["params"] == [name]
     assert name in {field.alias or key for key, field in Params.model_fields.items()}
-    assert "data" in stage["deps"]
+    assert {"data", "build/validation/summary.json"} & set(stage["deps"])
     assert f"src/facegraft/stages/{name}.py" in stage["deps"]
     for dependency in stage["deps"]:
         if dependency.startswith("src/"):
@@ -34,6 +34,8 @@ def test_training_depends_on_all_of_the_method() -> None:
 
 def test_the_stages_form_one_road_and_write_below_build() -> None:
     assert "build/validation/report.json" in STAGES["train"]["deps"]
+    assert "build/drift/verdict.json" in STAGES["train"]["deps"]
+    assert STAGES["drift"]["always_changed"], "the champion changes without the data"
     assert "build/model" in STAGES["evaluate"]["deps"]
     outs = [
         out if isinstance(out, str) else next(iter(out))

@@ -13,7 +13,14 @@ from facegraft.batches import changed_mask, draw_batch
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
 from facegraft.dataset import Mix
 from facegraft.heldout import all_below
-from facegraft.training import NonFiniteLoss, TrainState, follow, scheduled_rate, train
+from facegraft.training import (
+    NonFiniteLoss,
+    TrainState,
+    follow,
+    parameter_groups,
+    scheduled_rate,
+    train,
+)
 from tests import tiny
 
 PATENT_LOSSES = {"identity_loss", "attribute_loss", "mse_loss", "perceptual_loss"}
@@ -69,6 +76,25 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     one, same = draw_batch([grid], section, 5), draw_batch([grid], section, 5)
     assert torch.equal(one.images, same.images)
     assert not torch.equal(one.images, draw_batch([grid], section, 6).images)
+
+
+def test_too_few_grids_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"1 training grids, fewer than train\.batch_grids"):
+        draw_batch([tiny.faces()], tiny.train_params(batch_grids=2), 0)
+
+
+def test_blocks_of_several_grids_keep_their_people_and_pairs_apart() -> None:
+    grids = [tiny.faces("train-000"), tiny.faces("train-001")]
+    section = tiny.train_params(batch_grids=2)
+    batch = draw_batch(grids, section, 0)
+    half = section.batch_identities * section.batch_attributes
+    assert len(batch.images) == len(batch.anchors) == len(batch.keys) == 2 * half
+    assert len(batch.identity.unique()) == 2 * section.batch_identities
+    for index in (batch.source, batch.target, batch.true_swap, batch.reconstructed):
+        first, second = index.chunk(2)
+        assert (first < half).all()
+        assert (second >= half).all()
+        assert second.max() < 2 * half
 
 
 def test_a_grid_smaller_than_the_block_is_refused_by_name() -> None:
@@ -166,3 +192,13 @@ def test_all_four_must_be_strictly_below() -> None:
         assert not all_below({**below, name: bound}, thresholds)
         assert not all_below({**below, name: math.nan}, thresholds)
         assert not all_below({k: v for k, v in below.items() if k != name}, thresholds)
+
+
+def test_wide_linear_layers_learn_at_a_smaller_rate_and_nothing_is_forgotten() -> None:
+    wide, narrow = torch.nn.Linear(1024, 2), torch.nn.Linear(8, 2)
+    groups = {group["scale"]: group["params"] for group in parameter_groups(wide, narrow)}
+    assert set(groups) == {0.25, 1.0}
+    assert [p is wide.weight for p in groups[0.25]] == [True]
+    state = tiny.state()
+    held = sum(len(group["params"]) for group in state.optimizer.param_groups)
+    assert held == len([*state.model.parameters(), *state.teachers.parameters()])

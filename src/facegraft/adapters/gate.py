@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from facegraft.adapters.store import SPLITS, SUBJECT_KINDS
+from facegraft.adapters.gate_columns import Bounds, accusable, with_counts
+from facegraft.adapters.gate_rules import manifest_rules, picture_rules
 from facegraft.atomic import replacing
 from facegraft.config import ValidateParams
 
@@ -27,12 +26,15 @@ RESULTS = "results.json"
 
 STATISTICS = (
     "key", "decodable", "problem", "channels", "width", "height", "size", "sha256_matches",
-    "pixel_std", "face_found", "face_score", "face_fraction",
+    "pixel_std", "brightness", "clipped", "sharpness", "face_found", "face_score", "face_fraction",
+    "yaw", "pitch", "roll", "nearest", "nearest_key", "identity_margin",
 )  # fmt: skip
-"""Columns of the statistics frame; see `stages.statistics`."""
+"""Columns of the statistics frame.
 
-Bounds = Mapping[str, tuple[float, float]]
-"""Parameter column -> lowest and highest value allowed."""
+`stages.statistics` measures those of single pictures, `stages.comparisons` the last three: bits to
+the nearest picture of another split, and which that is; and how much more an identity's images
+resemble each other than other people, on the sampled ones.
+"""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def run_gate(
     results: dict[str, Any] = {}
     rules: list[RuleResult] = []
     for name, frame, expectations in (
-        ("manifest", with_counts(manifest, bounds or {}), _manifest_rules(params)),
-        ("pictures", statistics, _picture_rules(params)),
+        ("manifest", with_counts(manifest, bounds or {}), manifest_rules(params)),
+        ("pictures", accusable(statistics, params), picture_rules(params)),
     ):
         validated = _checkpoint(name, frame, expectations)
         results[name] = validated.to_json_dict()
@@ -115,207 +117,6 @@ def run_gate(
     with replacing(out_dir / RESULTS) as temporary:
         temporary.write_text(json.dumps(results, indent=1, default=str), encoding="utf-8")
     return GateReport(tuple(rules))
-
-
-def with_counts(manifest: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
-    """The manifest's columns that rules read, with what spans rows counted into columns."""
-    kept = [c for c in manifest.columns if not c.startswith(("identity.", "attribute."))]
-    frame = manifest[kept].drop(columns=["landmarks", "identity_code", "attribute_code"])
-    for column in ("sha256", "identity_id", "attribute_id"):
-        frame[f"splits_of_{column}"] = _distinct(manifest, column, "split")
-    frame["attributes_of_identity"] = _distinct(manifest, "identity_id", "attribute_id")
-    frame["parameter_excess"] = _parameter_excess(manifest, bounds)
-    frame["landmark_excess"] = _landmark_excess(manifest)
-    return frame
-
-
-def _distinct(manifest: pd.DataFrame, by: str, of: str) -> pd.Series:
-    """Per row, how many values of column `of` its value of column `by` is seen with."""
-    pairs = manifest[[by, of]].dropna().drop_duplicates()
-    return manifest[by].map(pairs[by].value_counts())
-
-
-def _parameter_excess(manifest: pd.DataFrame, bounds: Bounds) -> np.ndarray:
-    """Largest distance of a row's parameters from their bounds; 0 inside, infinite if NaN.
-
-    A row without any parameter (an imported picture) has none to be wrong.
-    """
-    worst = np.zeros(len(manifest))
-    has_none = np.ones(len(manifest), bool)
-    for column in manifest.columns:
-        if column.startswith(("identity.", "attribute.")):
-            values = manifest[column].to_numpy(np.float64)
-            low, high = bounds.get(column, (-np.inf, np.inf))
-            excess = np.maximum(low - values, values - high)
-            worst = np.maximum(worst, np.where(np.isfinite(values), excess, np.inf))
-            has_none &= np.isnan(values)
-    return np.where(has_none, 0.0, worst)
-
-
-def _landmark_excess(manifest: pd.DataFrame) -> np.ndarray:
-    """How far the farthest landmark lies outside the picture, over its side; infinite if NaN."""
-    unknown = np.full(10, np.nan)
-    points = np.array(
-        [p if p is not None and np.shape(p) == (10,) else unknown for p in manifest["landmarks"]],
-        np.float64,
-    ).reshape(-1, 10)
-    place = points / manifest["size"].to_numpy(np.float64).clip(1)[:, None]
-    excess = np.maximum(-place.min(axis=1), place.max(axis=1) - 1.0).clip(0.0)
-    return np.where(np.isfinite(points).all(axis=1), excess, np.inf)
-
-
-def _manifest_rules(params: ValidateParams) -> list[Any]:
-    import great_expectations.expectations as gxe
-    from great_expectations.expectations.row_conditions import Column
-
-    present = [
-        gxe.ExpectColumnValuesToNotBeNull(
-            column=column, **_rule(f"{column}_present", f"every image names its {column}")
-        )
-        for column in ("key", "sha256", "split", "identity_id", "attribute_id", "licence")
-    ]
-    once = [
-        gxe.ExpectColumnValuesToBeBetween(
-            column=f"splits_of_{column}", min_value=1, max_value=1, **_rule(rule, meaning)
-        )
-        for column, rule, meaning in (
-            ("sha256", "no_duplicate_across_splits", "no picture lies in two splits"),
-            ("identity_id", "identity_in_one_split", "no identity lies in two splits"),
-            ("attribute_id", "attributes_in_one_split", "no attribute set lies in two splits"),
-        )
-    ]
-    return [
-        gxe.ExpectTableRowCountToBeBetween(
-            min_value=1, **_rule("not_empty", "the manifest lists images")
-        ),
-        *present,
-        gxe.ExpectColumnValuesToBeUnique(
-            column="key", **_rule("key_unique", "no key names two images")
-        ),
-        gxe.ExpectColumnDistinctValuesToEqualSet(
-            column="split",
-            value_set=list(SPLITS),
-            **_rule("splits_complete", f"the splits are {', '.join(SPLITS)}, all of them"),
-        ),
-        *once,
-        gxe.ExpectColumnValuesToBeInSet(
-            column="subject_kind",
-            value_set=list(SUBJECT_KINDS),
-            **_rule("subject_kind_known", f"subject_kind is {', '.join(SUBJECT_KINDS)}"),
-        ),
-        gxe.ExpectColumnValuesToNotBeNull(
-            column="subject_kind", **_rule("subject_kind_present", "every image has a kind")
-        ),
-        gxe.ExpectColumnValuesToNotBeNull(
-            column="consent",
-            row_condition=Column("subject_kind") == "real_person",
-            **_rule("consent_present", "every picture of a real person names a consent"),
-        ),
-        gxe.ExpectColumnValuesToMatchRegex(
-            column="consent",
-            regex=r"\S",
-            row_condition=Column("subject_kind") == "real_person",
-            **_rule("consent_not_blank", "a consent reference of a real person is not blank"),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="attributes_of_identity",
-            min_value=params.min_attributes_per_identity,
-            **_rule(
-                "enough_attributes",
-                f"every identity is seen under {params.min_attributes_per_identity} or more "
-                "attribute sets",
-            ),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="parameter_excess",
-            min_value=0,
-            max_value=1e-6,
-            **_rule("parameters_in_range", "every parameter lies within its bounds"),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="landmark_excess",
-            min_value=0,
-            max_value=params.max_landmark_outside,
-            **_rule(
-                "landmarks_in_picture",
-                f"no landmark lies more than {params.max_landmark_outside:g} of the side outside",
-            ),
-        ),
-    ]
-
-
-def _picture_rules(params: ValidateParams) -> list[Any]:
-    import great_expectations.expectations as gxe
-    from great_expectations.expectations.row_conditions import Column
-
-    # A file that cannot be read breaks one rule, not all of them.
-    readable: dict[str, Any] = {"row_condition": Column("problem") == ""}
-    return [
-        gxe.ExpectTableRowCountToBeBetween(
-            min_value=1, **_rule("pictures_seen", "pictures were looked at")
-        ),
-        *[
-            gxe.ExpectColumnValuesToNotBeNull(
-                column=column, **_rule(f"{column}_measured", f"{column} was measured")
-            )
-            for column in ("problem", "decodable", "sha256_matches", "pixel_std", "face_found")
-        ],
-        gxe.ExpectColumnValuesToBeInSet(
-            column="decodable", value_set=[True], **_rule("decodable", "every picture can be read")
-        ),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="sha256_matches",
-            value_set=[True],
-            **readable,
-            **_rule("bytes_match_manifest", "every picture has the manifest's sha256"),
-        ),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="channels",
-            value_set=[3],
-            **readable,
-            **_rule("rgb", "every picture has three channels"),
-        ),
-        *[
-            gxe.ExpectColumnPairValuesToBeEqual(
-                column_A=side,
-                column_B="size",
-                **readable,
-                **_rule(f"exact_{side}", f"every picture has the {side} that the manifest says"),
-            )
-            for side in ("width", "height")
-        ],
-        gxe.ExpectColumnValuesToBeBetween(
-            column="pixel_std",
-            min_value=params.min_pixel_std,
-            **readable,
-            **_rule("not_blank", f"grey levels deviate by {params.min_pixel_std:g} or more"),
-        ),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="face_found",
-            value_set=[True],
-            mostly=params.min_face_detected,
-            **readable,
-            **_rule(
-                "face_present",
-                f"the detector finds a face in {params.min_face_detected:.1%} or more",
-            ),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="face_fraction",
-            min_value=params.min_face_fraction,
-            mostly=params.min_face_detected,
-            **readable,
-            **_rule(
-                "face_large_enough",
-                f"found faces are {params.min_face_fraction:.0%} of the height or more, in "
-                f"{params.min_face_detected:.1%} or more",
-            ),
-        ),
-    ]
-
-
-def _rule(name: str, meaning: str) -> dict[str, Any]:
-    return {"meta": {"rule": name, "meaning": meaning}}
 
 
 def _checkpoint(name: str, frame: pd.DataFrame, expectations: list[Any]) -> Any:
@@ -365,7 +166,8 @@ def _verdict(result: Any, rows: int) -> RuleResult:
         observed = f"{unexpected:,} of {total:,} break it" if unexpected else f"all {total:,} hold"
         observed = observed if total else "nothing to check"
     else:
-        observed = f"observed {found.get('observed_value')}"
+        value = found.get("observed_value")
+        observed = f"observed {value:.4g}" if isinstance(value, float) else f"observed {value}"
     return RuleResult(
         rule=meta["rule"],
         meaning=meta["meaning"],

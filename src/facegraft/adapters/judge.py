@@ -73,17 +73,23 @@ class Judge:
         self._recogniser = cv2.FaceRecognizerSF.create(str(model_file(RECOGNISER)), "")
 
     def detect(self, image: np.ndarray) -> Face | None:
-        """The most confident face in uint8 (H, W, 3), RGB, or None.
+        """The most confident face in uint8 (H, W, 3), RGB, or None."""
+        return next(iter(self.detect_all(image)), None)
 
-        YuNet misses a face now and then at one scale and finds it at another.
+    def detect_all(self, image: np.ndarray) -> list[Face]:
+        """Every face in uint8 (H, W, 3), RGB, the most confident first.
+
+        YuNet misses a face now and then at one scale and finds it at another: the first scale
+        at which it finds any counts.
         """
         for side in self._sides(image):
             canvas, scale = self._canvas(image, side)
             self._detector.setInputSize((canvas.shape[1], canvas.shape[0]))
             _, found = self._detector.detect(canvas)
             if found is not None and len(found):
-                return _face(found[int(found[:, 14].argmax())], scale)
-        return None
+                order = np.argsort(-found[:, 14], kind="stable")
+                return [_face(found[index], scale) for index in order]
+        return []
 
     def embed(self, image: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray | None:
         """Who is shown: float32 (128,), unit length; None if no face is found.

@@ -38,6 +38,9 @@ LOADER = "facegraft.adapters.pyfunc"
 NEEDS = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "safetensors")
 Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+DATA_SUMMARY = "data_summary.json"
+"""In a model's folder: what its training data looked like."""
+
 FILES = "data/model"
 """Where the model's own files lie inside a stored version."""
 
@@ -56,6 +59,7 @@ class Registered:
         sha256: of its files, as `fingerprint` makes it.
         benchmark: what was measured of it, metric key -> value; holds texts beside floats.
         calibration: its swap thresholds' calibration, as the evaluation wrote it.
+        data_summary: JSON of what its training data looked like; empty if that was not kept.
         previous_champion: the version it replaced when it was promoted, if it was.
         rolled_back: it was champion and was taken back.
     """
@@ -65,6 +69,7 @@ class Registered:
     sha256: str
     benchmark: dict[str, Any]
     calibration: dict[str, Any]
+    data_summary: str
     previous_champion: str | None
     rolled_back: bool
 
@@ -83,7 +88,8 @@ def register(
     same version, with the newer figures.
 
     Args:
-        model_dir: holds model.safetensors and model.json.
+        model_dir: holds model.safetensors, model.json and, where training kept it,
+            data_summary.json.
         run: the run whose artifacts keep the files.
         size: pixels, width and height of the images that it takes.
     """
@@ -94,6 +100,9 @@ def register(
         known = next((v for v in _versions(project) if v.tags.get("sha256") == sha256), None)
         number = str(known.version) if known else _store(project, model_dir, run, size)
         figures = {"benchmark": json.dumps(benchmark), "calibration": json.dumps(calibration)}
+        summary = model_dir / DATA_SUMMARY
+        if summary.exists():
+            figures["data_summary"] = summary.read_text(encoding="utf-8").strip()
         for name, value in {**tags, **figures, "sha256": sha256}.items():
             mlflow_client.set_model_version_tag(NAME, number, name, str(value))
         held = champion(project)
@@ -325,6 +334,7 @@ def _registered(found: ModelVersion) -> Registered:
         sha256=found.tags.get("sha256", ""),
         benchmark=json.loads(found.tags.get("benchmark", "{}")),
         calibration=json.loads(found.tags.get("calibration", "{}")),
+        data_summary=found.tags.get("data_summary", ""),
         previous_champion=found.tags.get("previous_champion"),
         rolled_back="rolled_back_at" in found.tags,
     )

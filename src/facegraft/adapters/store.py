@@ -4,6 +4,7 @@ data/manifest.parquet            one row per image, columns of `MANIFEST` and pa
 data/grids/<grid>.images.npy     uint8 (I, A, 3, S, S)
 data/grids/<grid>.regions.npy    uint8 (I, A, S, S)
 data/grids/<grid>.anchors.npy    float16 (I, A, K, 3); may be absent
+data/albums/                     imported pictures, see `adapters.albums`
 data/groups.json                 which part of the codes belongs to which group
 data/preview.png                 what a person browses
 """
@@ -188,27 +189,34 @@ def manifest_path(data_dir: Path) -> Path:
     return data_dir / "manifest.parquet"
 
 
-def read_manifest(data_dir: Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
-    """The manifest, or the named columns of it.
+def read_manifest(
+    data_dir: Path, columns: Iterable[str] | None = None, *, without: Iterable[str] = ()
+) -> pd.DataFrame:
+    """The manifest, or the named columns of it, or all but those of `without`.
 
     Raises:
         DataError: the file is missing, damaged, or lacks a column of `MANIFEST`.
     """
-    return read_rows(manifest_path(data_dir), columns)
+    return read_rows(manifest_path(data_dir), columns, without=without)
 
 
-def read_rows(path: Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
+def read_rows(
+    path: Path, columns: Iterable[str] | None = None, *, without: Iterable[str] = ()
+) -> pd.DataFrame:
     """Rows that `write_rows` wrote; raises as `read_manifest` does."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     wanted = None if columns is None else list(columns)
     try:
-        present = set(pq.read_schema(path).names)
-        missing = sorted(set(wanted if wanted is not None else MANIFEST) - present)
+        present = pq.read_schema(path).names
+        missing = sorted(set(wanted if wanted is not None else MANIFEST) - set(present))
         if missing:
             raise DataError(f"{path}: lacks the column {', '.join(missing)}; {MEND}")
-        frame: pd.DataFrame = pq.read_table(path, columns=wanted).to_pandas()
+        wanted = wanted if wanted is not None else [c for c in present if c not in set(without)]
+        table = pq.read_table(path, columns=wanted)
+        # Hundreds of parameter columns are taken as they are, not copied into one block.
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True)
     except FileNotFoundError as error:
         raise DataError(f"{path}: not found; {MEND}") from error
     except (pa.ArrowException, OSError) as error:
@@ -224,9 +232,10 @@ def load_grids(data_dir: Path, split: str) -> list[Grid]:
             holds no grid.
     """
     manifest = read_manifest(data_dir, MANIFEST)
-    chosen = manifest[manifest["split"] == split]
+    grids = manifest[manifest["shard"].str.startswith("grids/", na=False)]  # albums have no truth
+    chosen = grids[grids["split"] == split]
     if chosen.empty:
-        held = ", ".join(sorted(manifest["split"].dropna().unique())) or "none"
+        held = ", ".join(sorted(grids["split"].dropna().unique())) or "none"
         raise DataError(
             f"{manifest_path(data_dir)}: no grid of split {split!r} (it holds: {held}); {MEND}"
         )
@@ -283,6 +292,15 @@ def open_shard(path: Path, kind: type[np.generic] = np.uint8) -> np.ndarray:
         wanted = np.dtype(kind).name
         raise DataError(f"{path}: holds {array.dtype} instead of {wanted}; {MEND}")
     return array
+
+
+def cell_at(shard: np.ndarray, row: int, column: int) -> np.ndarray:
+    """One picture of a shard: of a grid (I, A, C, H, W), or by its row alone of (N, C, H, W).
+
+    Raises:
+        IndexError: the shard holds no such place.
+    """
+    return np.array(shard[row, column] if shard.ndim == 5 else shard[row])
 
 
 def _grid(data_dir: Path, name: str, rows: pd.DataFrame) -> Grid:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from filelock import FileLock
 
-from facegraft.adapters import lineage, store
+from facegraft.adapters import albums, lineage, store
 from facegraft.adapters.lineage import UNKNOWN, LineageError
 from facegraft.adapters.store import DataError
 from facegraft.atomic import replacing
@@ -47,8 +47,9 @@ def data(
     """Make sure that data/ can be used, and say which version it is.
 
     In this order: data/ as it is, if it matches data.dvc and `params.data`; the version in
-    data.dvc from DVC's local cache or its remote; a fresh rendering, recorded with DVC. A data/
-    that this stage did not make is used as it is, and no unrecorded change to data/ is ever lost.
+    data.dvc from DVC's local cache or its remote; a fresh rendering beside the albums of imported
+    pictures, recorded with DVC. A data/ that this stage did not make is used as it is, and no
+    unrecorded change to data/ is ever lost.
 
     Args:
         rerender: draw the dataset anew even if data/ is in order.
@@ -86,7 +87,7 @@ def _use(project: Project, params: Params, report: Progress) -> Source:
     if version == recorded:
         return "cached"
     if recorded == UNKNOWN or version == _last_rendered(project):
-        _record(project, report)
+        record(project, report)
     elif made_with is not None and lineage.is_cached(project.root, version):
         # An older version, kept by DVC: data.dvc has moved on, e.g. by `git pull`.
         return _fetch(project, params, report)
@@ -120,6 +121,7 @@ def _render(project: Project, params: Params, report: Progress) -> Source:
     _refuse_to_lose(project)
     drawn = project.build / "rendering"
     render_dataset(drawn, params.data, report)
+    albums.carry_over(project.data, drawn)
     with replacing(_rendered_note(project)) as temporary:
         temporary.write_text(json.dumps({"md5": lineage.folder_md5(drawn)}), encoding="utf-8")
     replaced = project.build / "replaced-data"
@@ -128,7 +130,7 @@ def _render(project: Project, params: Params, report: Progress) -> Source:
         project.data.rename(replaced)
     drawn.rename(project.data)
     shutil.rmtree(replaced, ignore_errors=True)
-    _record(project, report)
+    record(project, report)
     return "rendered"
 
 
@@ -145,7 +147,7 @@ def _refuse_to_lose(project: Project) -> None:
         )
 
 
-def _record(project: Project, report: Progress) -> None:
+def record(project: Project, report: Progress) -> None:
     """Record data/ in data.dvc; without DVC or git the road goes on, and says so."""
     report(0, 1, "recording data/ with DVC")
     try:

@@ -15,7 +15,15 @@ from facegraft.adapters.registry import fingerprint
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import find_run
 from facegraft.atomic import replacing
-from facegraft.benchmark import Gallery, benchmark, draw_pairs, embed_grids, pairs_hash
+from facegraft.benchmark import (
+    Gallery,
+    benchmark,
+    draw_pairs,
+    draw_region_pairs,
+    embed_grids,
+    pairs_hash,
+    region_benchmark,
+)
 from facegraft.calibration import Calibration, calibrate
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params
@@ -25,14 +33,17 @@ from facegraft.project import Project
 from facegraft.sheets import swap_sheet
 from facegraft.stages.progress import Progress
 
-SHEET_PAIRS = 16
+SHEET_PAIRS, SHEET_REGIONS = 16, 10
+REGION_PAIRS = 4
+"""Pairs for each held-out mixed identity."""
 
 
 def evaluate(project: Project, params: Params, report: Progress) -> dict[str, float | str]:
     """Measure build/model on the held-out pairs and calibrate its swap thresholds.
 
     Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`, `model_sha256`),
-    calibration.json and pairs.png, and adds them to the training run in MLflow.
+    calibration.json and pairs.png (at its end one sub-dimension at a time), and adds them to the
+    training run in MLflow.
 
     Raises:
         CheckpointError, DataError, TrackingError: one line with the mend.
@@ -46,8 +57,9 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     known["model_sha256"] = fingerprint(project.model)
     _write_json(project.evaluation / "benchmark.json", known)  # a NaN is written as null
     _write_json(project.evaluation / "calibration.json", calibration.model_dump())
+    regions = draw_region_pairs(grids, 1, params.evaluate.seed)
     with replacing(project.evaluation / "pairs.png") as path:
-        swap_sheet(model, grids, pairs[:SHEET_PAIRS]).save(path)
+        swap_sheet(model, grids, [*pairs[:SHEET_PAIRS], *regions[:SHEET_REGIONS]]).save(path)
     _record(project, figures, calibration)
     return figures
 
@@ -62,6 +74,9 @@ def measure(
     judge = Judge()
     gallery = _gallery(project, grids, judge, report)
     figures = benchmark(model, grids, pairs, gallery, judge.embed, report)
+    report(len(pairs), len(pairs), "benchmark: one sub-dimension at a time")
+    regions = draw_region_pairs(grids, REGION_PAIRS, params.evaluate.seed)
+    figures |= region_benchmark(model, grids, regions)
     return {**figures, "pairs": len(pairs), "pairs_hash": pairs_hash(grids, pairs, version)}
 
 

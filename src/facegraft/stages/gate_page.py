@@ -16,6 +16,8 @@ from facegraft.adapters import store
 from facegraft.adapters.gate import GateReport, RuleResult
 from facegraft.adapters.store import DataError
 from facegraft.atomic import replacing
+from facegraft.config import ValidateParams
+from facegraft.stages.gate_charts import charts
 
 OFFENDERS = 12
 """Pictures shown per rule."""
@@ -23,7 +25,20 @@ OFFENDERS = 12
 SAMPLES = 10
 """Pictures shown per split."""
 
-BINS = 24
+NEAR_DUPLICATES = "no_near_duplicate_across_splits"
+
+DISAGREEING = "identity_agrees"
+
+NOTES = {
+    "not_blank": "deviation {pixel_std:.1f}",
+    "sharp_enough": "sharpness {sharpness:.2f}",
+    "well_exposed": "mean level {brightness:.0f}",
+    "not_clipped": "{clipped:.0%} clipped",
+    DISAGREEING: "{identity_id}, likeness {identity_margin:.2f} above others",
+    "face_large_enough": "face {face_fraction:.0%} of the height",
+    NEAR_DUPLICATES: "{nearest:.0f} bits from {nearest_key}",
+}
+"""What stands below an offender of a rule; elsewhere face and deviation."""
 
 STYLE = """
 :root { color-scheme: light; --ok: #1a7f37; --bad: #c2182b; --line: #d9dde2; --quiet: #57606a; }
@@ -40,7 +55,8 @@ table { border-collapse: collapse; width: 100%; } td, th { text-align: left; pad
 .pictures { display: flex; flex-wrap: wrap; gap: .6rem; } figure { margin: 0; width: 6rem; }
 figure img { width: 6rem; height: 6rem; display: block; background: #eee; object-fit: contain; }
 figcaption { font-size: .68rem; color: var(--quiet); overflow-wrap: anywhere; line-height: 1.25; }
-.charts { display: flex; flex-wrap: wrap; gap: 2rem; } svg text { font-size: 11px; fill: #57606a; }
+.charts { display: flex; flex-wrap: wrap; gap: 1.6rem; } .chart { width: 300px; }
+svg text { font-size: 11px; fill: #57606a; } svg text.bound { fill: var(--bad); }
 .quiet { color: var(--quiet); }
 """
 
@@ -52,17 +68,20 @@ def write_page(
     statistics: pd.DataFrame,
     data_dir: Path,
     version: str,
+    params: ValidateParams,
 ) -> None:
     """Write the page atomically.
 
     Args:
         version: of the data, as DVC names it.
+        params: the bounds that the histograms show.
     """
     picture = _Pictures(data_dir, manifest, statistics)
     parts = [
         _verdict(report),
         _summary(manifest, statistics, version),
         _offenders(report.failures, picture, "Pictures that break a rule", "failed"),
+        charts(manifest, statistics, params),
         _rules(report),
         _offenders(
             [rule for rule in report.rules if rule.passed and rule.keys],
@@ -70,11 +89,10 @@ def write_page(
             "Exceptions within a rule's tolerance",
             "passed",
         ),
-        _charts(statistics),
         _samples(manifest, picture),
     ]
     with replacing(path) as temporary:
-        temporary.write_text(_document("\n".join(parts)), encoding="utf-8")
+        temporary.write_text(document("Data gate", "\n".join(parts)), encoding="utf-8")
 
 
 class _Pictures:
@@ -85,9 +103,9 @@ class _Pictures:
         self._places = manifest.drop_duplicates("key").set_index("key")
         self._statistics = statistics.drop_duplicates("key").set_index("key")
 
-    def __call__(self, key: str) -> str:
+    def __call__(self, key: str, rule: str = "") -> str:
         seen = self._statistics.loc[key] if key in self._statistics.index else None
-        note = "" if seen is None else self._note(seen)
+        note = "" if seen is None else self._note(seen, self._places.loc[key], rule)
         caption = f"{html.escape(key)}<br>{html.escape(note)}"
         return f"<figure>{self._image(key)}<figcaption>{caption}</figcaption></figure>"
 
@@ -95,27 +113,44 @@ class _Pictures:
         try:
             place = self._places.loc[key]
             shard = store.open_shard(self._data_dir / str(place["shard"]))
-            cell = np.array(shard[int(place["row"]), int(place["column"])])
-        except (KeyError, IndexError, DataError):
+            cell = store.cell_at(shard, int(place["row"]), int(place["column"]))
+        except (KeyError, IndexError, DataError, TypeError, ValueError):
             return '<img alt="cannot be shown">'
         if cell.ndim != 3 or cell.shape[0] != 3:
             return '<img alt="cannot be shown">'
         return f'<img alt="{html.escape(key)}" src="{_data_uri(cell.transpose(1, 2, 0))}">'
 
+    def offenders(self, rule: RuleResult) -> list[str]:
+        """The keys to show: a near-duplicate with the picture that it resembles beside it, an
+        identity's images together, the worst identity first.
+        """
+        if rule.rule == DISAGREEING:
+            seen = self._statistics.loc[self._statistics.index.isin(rule.keys)]
+            worst = seen.sort_values("identity_margin", kind="stable").index
+            return [str(key) for key in worst[:OFFENDERS]]
+        if rule.rule != NEAR_DUPLICATES:
+            return list(rule.keys[:OFFENDERS])
+        known = [key for key in rule.keys if key in self._statistics.index]
+        twins = [(key, str(self._statistics.loc[key, "nearest_key"])) for key in known]
+        return list(dict.fromkeys(key for pair in twins for key in pair))[:OFFENDERS]
+
     @staticmethod
-    def _note(seen: pd.Series) -> str:
+    def _note(seen: pd.Series, place: pd.Series, rule: str) -> str:
         if seen["problem"]:
             return str(seen["problem"])
+        if rule in NOTES:
+            return NOTES[rule].format(**{**seen, "identity_id": place["identity_id"]})
         face = f"face {seen['face_fraction']:.0%}" if seen["face_found"] else "no face"
         return f"{face}, deviation {seen['pixel_std']:.0f}"
 
 
-def _document(body: str) -> str:
+def document(title: str, body: str) -> str:
+    """A whole HTML page with the gate's style."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>facegraft data gate</title><style>{STYLE}</style></head>\n"
-        f"<body><h1>Data gate</h1>\n{body}\n</body></html>\n"
+        f"<title>facegraft: {title.lower()}</title><style>{STYLE}</style></head>\n"
+        f"<body><h1>{title}</h1>\n{body}\n</body></html>\n"
     )
 
 
@@ -163,9 +198,7 @@ def _rules(report: GateReport) -> str:
     return f"<h2>Rules</h2><table>{head}{''.join(lines)}</table>"
 
 
-def _offenders(
-    rules: Sequence[RuleResult], picture: Callable[[str], str], title: str, word: str
-) -> str:
+def _offenders(rules: Sequence[RuleResult], picture: _Pictures, title: str, word: str) -> str:
     shown = [rule for rule in rules if rule.keys]
     if not shown:
         return ""
@@ -173,44 +206,13 @@ def _offenders(
     for rule in shown:
         more = len(rule.keys) - OFFENDERS
         tail = f" (the first {OFFENDERS} of {len(rule.keys)})" if more > 0 else ""
-        figures = "".join(picture(key) for key in rule.keys[:OFFENDERS])
+        figures = "".join(picture(key, rule.rule) for key in picture.offenders(rule))
         parts.append(
             f'<p><code class="{word}">{html.escape(rule.rule)}</code>: '
             f"{html.escape(rule.meaning)}{tail}</p>"
             f'<div class="pictures">{figures}</div>'
         )
     return "".join(parts)
-
-
-def _charts(statistics: pd.DataFrame) -> str:
-    charts = [
-        _histogram(statistics["face_fraction"], "face height over image height"),
-        _histogram(statistics["pixel_std"], "deviation of grey levels"),
-        _histogram(statistics["face_score"], "detector's confidence"),
-    ]
-    return f'<h2>Measures</h2><div class="charts">{"".join(charts)}</div>'
-
-
-def _histogram(values: pd.Series, title: str) -> str:
-    """An inline SVG with the counts of the finite values."""
-    finite = values.astype(float).to_numpy()
-    finite = finite[np.isfinite(finite)]
-    if not len(finite):
-        return f'<p class="quiet">{title}: no values</p>'
-    counts, edges = np.histogram(finite, bins=BINS)
-    width, height = 288, 110
-    step = width / BINS
-    bars = "".join(
-        f'<rect x="{index * step:.1f}" y="{height - height * count / counts.max():.1f}" '
-        f'width="{step - 1:.1f}" height="{height * count / counts.max():.1f}" fill="#54708f"/>'
-        for index, count in enumerate(counts)
-    )
-    return (
-        f'<figure style="width:{width}px"><svg width="{width}" height="{height + 20}" '
-        f'role="img" aria-label="{title}">{bars}<text x="0" y="{height + 15}">{edges[0]:.2f}</text>'
-        f'<text x="{width}" y="{height + 15}" text-anchor="end">{edges[-1]:.2f}</text></svg>'
-        f"<figcaption>{title} ({len(finite):,} images)</figcaption></figure>"
-    )
 
 
 def _samples(manifest: pd.DataFrame, picture: Callable[[str], str]) -> str:

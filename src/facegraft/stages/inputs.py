@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from facegraft.adapters.albums import album_names
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.store import DataError, load_image
 from facegraft.alignment import Similarity, align, paste
@@ -67,7 +68,7 @@ def true_swap(project: Project, source: Input, target: Input) -> np.ndarray | No
         return None
     grid, row, _ = source.key.split("/")
     target_grid, _, column = target.key.split("/")
-    if grid != target_grid:
+    if grid != target_grid or grid in album_names(project.data):
         return None
     try:
         return load_image(project.data, f"{grid}/{row}/{column}").transpose(1, 2, 0)

@@ -15,6 +15,8 @@ from facegraft.adapters.registry import Registered
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import Run, find_run, open_run
 from facegraft.atomic import replacing
+from facegraft.base_model import BASE, load_base
+from facegraft.calibration import calibrate
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params, Section
 from facegraft.model import ModelConfig
@@ -56,6 +58,8 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
         PromotionError, CheckpointError, DataError, RegistryError, TrackingError: one line.
     """
     benchmark = _own_benchmark(project)
+    if params.train.init == "base":
+        _enthrone_base(project, params, report)
     before = registry.champion(project)
     unchanged = before is not None and before.sha256 == registry.fingerprint(project.model)
     stands = unchanged and _decided(project, before)
@@ -78,6 +82,42 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
     _record(project, params, run, decision, challenger, before, theirs)
     report(3, 3, "; ".join(decision.reasons))
     return decision
+
+
+def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
+    """Where there is no champion yet, the shipped weights are the first, if the gate lets them.
+
+    So whoever trains on from them is compared with them, and swaps can be had from the start.
+    """
+    if registry.champion(project) is not None:
+        return
+    model = load_base()
+    if model.config.size != load_grids(project.data, "test")[0].size:
+        return
+    report(0, 3, "no champion yet: judging the base weights")
+    figures = measure(project, params, model, report)
+    known = {key: value if value == value else None for key, value in figures.items()}
+    decision = decide(_numbers(known), None, params.promote)
+    if not decision.promote:
+        report(0, 3, f"base weights: {'; '.join(decision.reasons)}")
+        return
+    tags = provenance(project.root) | {"init": "base"}
+    with open_run(project, run_name="base", tags=tags) as run:
+        run.log_metrics({k: v for k, v in _numbers(known).items() if v is not None}, 0)
+        run.log_artifact(BASE, "model")
+        first = registry.register(
+            project,
+            BASE,
+            run,
+            size=model.config.size,
+            benchmark=known,
+            calibration=calibrate(
+                model, load_grids(project.data, "test"), params.evaluate
+            ).model_dump(),
+            tags=tags,
+        )
+    registry.promote(project, first.version)
+    report(0, 3, f"the base weights are champion, version {first.version}")
 
 
 def _register(project: Project, run: Run, benchmark: Mapping[str, object]) -> Registered:

@@ -27,7 +27,7 @@ from facegraft.characters import (
 )
 from facegraft.config import DataParams
 from facegraft.images import contact_sheet, save_picture
-from facegraft.stages.processes import usable_cores
+from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
 
 MARKER = "params.json"
@@ -131,6 +131,7 @@ def _start_worker() -> None:
     """One thread per process: the processes share the cores already."""
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
 
 

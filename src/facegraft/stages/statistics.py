@@ -16,18 +16,35 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
-from facegraft.adapters.gate import STATISTICS
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.store import DataError
 from facegraft.atomic import replacing
-from facegraft.stages.processes import usable_cores
+from facegraft.fingerprints import fingerprint
+from facegraft.picture_quality import brightness, clipped, sharpness
+from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
 
-MEASURES = ("pixel_std", "face_found", "face_score", "face_fraction")
+MEASURES = (
+    "pixel_std", "brightness", "clipped", "sharpness", "fingerprint",
+    "face_found", "face_score", "face_fraction",
+)  # fmt: skip
 """What depends on a picture's bytes alone, and is remembered by their sha256."""
+
+COLUMNS = (
+    "key", "decodable", "problem", "channels", "width", "height", "size", "sha256_matches",
+    *MEASURES,
+)  # fmt: skip
 
 PARALLEL_FROM = 256
 """New pictures from which starting processes pays."""
+
+NOTHING: Mapping[str, Any] = {
+    **dict.fromkeys(MEASURES, np.nan),
+    "pixel_std": 0.0,
+    "fingerprint": None,
+    "face_found": False,
+}
+"""`MEASURES` of a picture that cannot be read."""
 
 Measures = Mapping[str, Mapping[str, Any]]
 """sha256 of a picture's bytes -> its `MEASURES`."""
@@ -44,7 +61,7 @@ class Shard:
 def image_statistics(
     data_dir: Path, manifest: pd.DataFrame, memory: Path, report: Progress
 ) -> pd.DataFrame:
-    """One row per manifest row, columns `gate.STATISTICS`, in the manifest's order.
+    """One row per manifest row, columns `COLUMNS`, in the manifest's order.
 
     Bytes are always read and hashed; what is slow (the face) is remembered in the Parquet file
     `memory` by sha256.
@@ -59,9 +76,9 @@ def image_statistics(
     for part in _measured(shards, known, parallel=len(missing) > PARALLEL_FROM):
         rows += part
         report(len(rows), len(manifest), "pictures measured")
-    frame = pd.DataFrame(rows, columns=[*STATISTICS, "content_sha256", "place"])
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "content_sha256", "place"])
     _remember(memory, frame, known)
-    return frame.sort_values("place", ignore_index=True)[list(STATISTICS)]
+    return frame.sort_values("place", ignore_index=True)[list(COLUMNS)]
 
 
 def _measured(
@@ -71,7 +88,7 @@ def _measured(
     if not parallel:
         yield from (measure_shard(shard, known) for shard in shards)
         return
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(measure_shard, shard, _relevant(shard, known)) for shard in shards]
         try:
             for future in as_completed(futures):
@@ -95,7 +112,7 @@ def measure_shard(shard: Shard, known: Measures) -> list[dict[str, Any]]:
 
 def _measure(images: np.ndarray, row: Mapping[str, Any], known: Measures) -> dict[str, Any]:
     try:
-        cell = np.array(images[int(row["row"]), int(row["column"])])
+        cell = store.cell_at(images, int(row["row"]), int(row["column"]))
     except (IndexError, ValueError, TypeError):  # beyond the array, or the manifest has no number
         return _undecodable(row, f"no such cell in {images.shape}")
     if cell.ndim != 3:
@@ -122,6 +139,10 @@ def _look_at(cell: np.ndarray) -> dict[str, Any]:
     face = _judge().detect(cell.transpose(1, 2, 0)) if cell.shape[0] == 3 else None
     return {
         "pixel_std": float(cell.mean(axis=0).std()),
+        "brightness": brightness(cell),
+        "clipped": clipped(cell),
+        "sharpness": sharpness(cell),
+        "fingerprint": fingerprint(cell),
         "face_found": face is not None,
         "face_score": face.score if face else np.nan,
         "face_fraction": min(1.0, face.box[3] / cell.shape[1]) if face else np.nan,
@@ -140,10 +161,7 @@ def _undecodable(row: Mapping[str, Any], problem: str) -> dict[str, Any]:
         "sha256_matches": False,
         "content_sha256": None,
         "place": row["place"],
-        "pixel_std": 0.0,
-        "face_found": False,
-        "face_score": np.nan,
-        "face_fraction": np.nan,
+        **NOTHING,
     }
 
 

@@ -10,18 +10,22 @@ from pathlib import Path
 import numpy as np
 
 import facegraft
-from facegraft.adapters.lineage import data_version, provenance
+from facegraft.adapters.lineage import data_version, folder_md5, provenance
+from facegraft.adapters.registry import DATA_SUMMARY, fingerprint
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import Run, open_run
 from facegraft.atomic import replacing
+from facegraft.base_model import BASE, load_base
 from facegraft.benchmark import Pair, draw_pairs
 from facegraft.checkpoint import (
     checkpoint_recipe,
+    continue_from,
     load_model,
     load_state,
     read_json,
     save_model,
     save_state,
+    save_teachers,
 )
 from facegraft.config import Params, Section
 from facegraft.dataset import Grid
@@ -30,7 +34,7 @@ from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.sheets import swap_sheet
 from facegraft.stages.progress import Progress
-from facegraft.training import StepMetrics, TrainState, follow, init_state
+from facegraft.training import StepMetrics, TrainState, init_state
 from facegraft.training import train as train_steps
 
 METHOD = (
@@ -83,6 +87,8 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
         _remember_run(project, run.id)
         losses, stopped = _fit(project, params, state, grids, held_out, pairs, recipe, run, report)
         save_model(state.ema, project.model)
+        save_teachers(state.teachers, project.model)
+        _keep_data_summary(project)
         outcome = TrainReport(
             stopped=stopped,
             steps=state.step,
@@ -96,6 +102,15 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
         run.set_tags({"stopped": stopped, "steps": state.step})
         run.log_artifact(project.model, "model")
     return outcome
+
+
+def _keep_data_summary(project: Project) -> None:
+    """Put what the data looked like beside the model, if the gate saw this very data."""
+    summary, kept = project.validation / "summary.json", project.model / DATA_SUMMARY
+    kept.unlink(missing_ok=True)
+    if summary.exists() and read_json(summary).get("data_version") == folder_md5(project.data):
+        with replacing(kept) as path:
+            path.write_bytes(summary.read_bytes())
 
 
 def _fit(
@@ -113,6 +128,8 @@ def _fit(
     section = params.train
     recent: list[StepMetrics] = []
     losses = held_out_losses(state.ema, held_out, pairs)
+    if state.step == 0:
+        _log_sheet(run, state, held_out, pairs)
     stopped = "thresholds" if _may_stop(losses, state, params) else "budget"
     for metrics in [] if stopped == "thresholds" else train_steps(state, grids, section):
         recent.append(metrics)
@@ -124,12 +141,16 @@ def _fit(
             continue
         losses = held_out_losses(state.ema, held_out, pairs)
         run.log_metrics({f"held_out/{k}": v for k, v in losses.items()}, state.step)
-        sheet = swap_sheet(state.ema, held_out, pairs[:SHEET_PAIRS])
-        run.log_image(sheet, f"samples/step-{state.step:06d}.png")
+        _log_sheet(run, state, held_out, pairs)
         save_state(state, _checkpoint(project), recipe)
         if _may_stop(losses, state, params):
             return losses, "thresholds"
     return losses, stopped
+
+
+def _log_sheet(run: Run, state: TrainState, grids: Sequence[Grid], pairs: Sequence[Pair]) -> None:
+    sheet = swap_sheet(state.ema, grids, pairs[:SHEET_PAIRS])
+    run.log_image(sheet, f"samples/step-{state.step:06d}.png")
 
 
 def _may_stop(losses: dict[str, float], state: TrainState, params: Params) -> bool:
@@ -147,10 +168,11 @@ def _start(
         load_state(state, path)
         run = _run_file(project)
         return state, str(read_json(run)["run_id"]) if run.exists() else None
-    if params.train.init != "scratch":
-        initial = load_model(project.root / params.train.init)
-        state.model.load_state_dict(initial.state_dict())
-        follow(state.ema, state.model, decay=0.0)
+    if params.train.init == "base":
+        continue_from(state, load_base(), BASE)
+    elif params.train.init != "scratch":
+        folder = project.root / params.train.init
+        continue_from(state, load_model(folder), folder)
     return state, None
 
 
@@ -160,7 +182,8 @@ def _recipe(project: Project, params: Params) -> str:
     Without the code, a checkpoint that reached its budget would stand for changed losses.
     """
     section = params.train.model_dump(mode="json", exclude={"log_every"})
-    text = json.dumps([data_version(project.root), section, _code_hash()], sort_keys=True)
+    start = fingerprint(BASE) if params.train.init == "base" else ""
+    text = json.dumps([folder_md5(project.data), section, _code_hash(), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -8,15 +8,23 @@ import json
 import pandas as pd
 
 from facegraft.adapters import gate, lineage, store
-from facegraft.adapters.gate import Bounds, GateReport
+from facegraft.adapters.gate import GateReport
+from facegraft.adapters.gate_columns import CODES, Bounds, head_poses
 from facegraft.atomic import replacing
-from facegraft.config import Params
+from facegraft.config import Params, ValidateParams
 from facegraft.project import Project
+from facegraft.stages.comparisons import nearest_pictures, sampled_margins
+from facegraft.stages.data_summaries import summarise
 from facegraft.stages.gate_page import write_page
 from facegraft.stages.progress import Progress
 from facegraft.stages.statistics import image_statistics
 
 REPORT, STATISTICS, PAGE = "report.json", "statistics.parquet", "index.html"
+SUMMARY = "summary.json"
+
+
+VERSION = 2
+"""Of what is remembered in build/cache; another way of measuring needs another number."""
 
 
 class ValidationFailed(ValueError):
@@ -27,16 +35,15 @@ def validate(project: Project, params: Params, report: Progress) -> GateReport:
     """Check the dataset; keep the results and their page in build/validation, red or green.
 
     Writes results.json (Great Expectations' own), report.json (every rule's verdict),
-    statistics.parquet and index.html.
+    statistics.parquet, summary.json (what drift is measured by) and index.html.
 
     Raises:
         DataError: the manifest cannot be read.
         ValidationFailed: a rule does not hold, or could not be computed.
     """
     _forget(project)
-    manifest = store.read_manifest(project.data)
-    memory = project.build / "cache" / "faces.parquet"
-    statistics = image_statistics(project.data, manifest, memory, report)
+    manifest = store.read_manifest(project.data, without=CODES)
+    statistics = measure(project, manifest, params.validate_, report)
     with replacing(project.validation / STATISTICS) as temporary:
         statistics.to_parquet(temporary, index=False)
     report(len(manifest), len(manifest), "checking the rules")
@@ -45,7 +52,10 @@ def validate(project: Project, params: Params, report: Progress) -> GateReport:
     )
     page = project.validation / PAGE
     version = lineage.folder_md5(project.data)
-    write_page(page, verdict, manifest, statistics, project.data, version)
+    write_page(page, verdict, manifest, statistics, project.data, version, params.validate_)
+    with replacing(project.validation / SUMMARY) as temporary:
+        summary = summarise(manifest, statistics, version)
+        temporary.write_text(summary.model_dump_json() + "\n", encoding="utf-8")
     with replacing(project.validation / REPORT) as temporary:
         rules = [dataclasses.asdict(rule) for rule in verdict.rules]
         temporary.write_text(json.dumps({"rules": rules}, indent=1) + "\n", encoding="utf-8")
@@ -54,9 +64,26 @@ def validate(project: Project, params: Params, report: Progress) -> GateReport:
     return verdict
 
 
+def measure(
+    project: Project, manifest: pd.DataFrame, params: ValidateParams, report: Progress
+) -> pd.DataFrame:
+    """Columns `gate.STATISTICS`, one row per image; what is slow is remembered in build/cache."""
+    cache = project.build / "cache"
+    measured = image_statistics(
+        project.data, manifest, cache / f"pictures-{VERSION}.parquet", report
+    )
+    usable = (measured["face_found"].fillna(False) & measured["sha256_matches"]).to_numpy(bool)
+    faces = cache / f"embeddings-{VERSION}.parquet"
+    margins = sampled_margins(project.data, manifest, usable, params, faces, report)
+    compared = nearest_pictures(manifest, measured["fingerprint"])
+    poses = head_poses(manifest).reset_index(drop=True)
+    whole = pd.concat([measured, poses, compared], axis=1).assign(identity_margin=margins)
+    return whole[list(gate.STATISTICS)]
+
+
 def _forget(project: Project) -> None:
     """Remove the last verdict: a run that dies must not leave an older one standing."""
-    for name in (gate.RESULTS, REPORT, STATISTICS, PAGE):
+    for name in (gate.RESULTS, REPORT, STATISTICS, SUMMARY, PAGE):
         (project.validation / name).unlink(missing_ok=True)
 
 

@@ -1,0 +1,152 @@
+"""Stage `drift`: the data against what the champion was trained on; run each time, never cached.
+
+The champion may change while the data does not, so `validate`, which DVC skips for unchanged data,
+could not say this.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from facegraft.adapters import registry
+from facegraft.adapters.registry import Registered
+from facegraft.atomic import replacing
+from facegraft.config import DriftParams, Params
+from facegraft.data_summary import DataSummary, SummaryError, read_summary
+from facegraft.drift import Shift, compare
+from facegraft.project import Project
+from facegraft.stages.drift_page import write_page
+from facegraft.stages.progress import Progress
+
+REPORT, PAGE, VERDICT = "report.json", "index.html", "verdict.json"
+SUMMARY = "summary.json"
+
+
+class DriftFound(ValueError):
+    """The data is not what the champion knows; one line with what moved and the mend."""
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """The verdict.
+
+    Attributes:
+        passed: no champion, nothing moved, or the version is in `drift.accept`.
+        reason: in words; one line.
+        champion: its version, or None.
+        reference: the data version that it was trained on, or None where that is not known.
+        data_version: of the data at hand.
+        shifts: every statistic that was compared.
+    """
+
+    passed: bool
+    reason: str
+    champion: str | None
+    reference: str | None
+    data_version: str
+    shifts: tuple[Shift, ...]
+
+
+def drift(project: Project, params: Params, report: Progress) -> DriftReport:
+    """Compare build/validation/summary.json with the summary kept with the champion.
+
+    Writes report.json, index.html and, if the data may be trained on, verdict.json: what training
+    depends on, the same bytes whoever is champion.
+
+    Raises:
+        DriftFound: a statistic moved too far, or the champion has no summary to compare with, and
+            the data version is not accepted.
+        RegistryError, TrackingError: the registry does not answer.
+    """
+    folder = project.build / "drift"
+    for name in (REPORT, PAGE, VERDICT):
+        (folder / name).unlink(missing_ok=True)
+    current = _current(project)
+    champion = registry.champion(project)
+    reference = _reference(champion)
+    found = judge(current, champion.version if champion else None, reference, params.drift)
+    report(1, 1, found.reason)
+    write_page(folder / PAGE, found, reference, current)
+    _write(folder / REPORT, {**asdict(found), "shifts": [_plain(shift) for shift in found.shifts]})
+    if not found.passed:
+        raise DriftFound(
+            f"data drift: {found.reason}; if that is meant, add {found.data_version} to "
+            f"drift.accept in {project.params.name}; see {folder / PAGE}"
+        )
+    _write(folder / VERDICT, {"passed": True})
+    return found
+
+
+def judge(
+    current: DataSummary,
+    champion: str | None,
+    reference: DataSummary | None,
+    params: DriftParams,
+) -> DriftReport:
+    """The rule itself, on two summaries.
+
+    No champion: it holds, and says so. A champion without a summary: it fails, as nothing was
+    measured.
+    """
+    shifts = compare(reference, current, params.max_index) if reference else ()
+    moved = sorted((s for s in shifts if not s.within), key=lambda s: s.allowed - s.index)
+    if champion is None:
+        passed, reason = True, "no champion yet, so there is nothing to have drifted from"
+    elif reference is None:
+        passed, reason = (
+            False,
+            f"champion {champion} keeps no summary of the data it was trained on",
+        )
+    elif moved:
+        passed, reason = False, f"against champion {champion}: {'; '.join(map(_words, moved))}"
+    else:
+        passed, reason = True, f"{len(shifts)} statistics are as champion {champion} knows them"
+    if not passed and current.data_version in params.accept:
+        passed, reason = True, f"accepted in params: {reason}"
+    return DriftReport(
+        passed=passed,
+        reason=reason,
+        champion=champion,
+        reference=reference.data_version if reference else None,
+        data_version=current.data_version,
+        shifts=shifts,
+    )
+
+
+def _words(shift: Shift) -> str:
+    what = shift.statistic if shift.kind == "all" else f"{shift.statistic} of {shift.kind}"
+    return f"{what} moved by {shift.index:.2f} (allowed {shift.allowed:.2f})"
+
+
+def _current(project: Project) -> DataSummary:
+    path = project.validation / SUMMARY
+    try:
+        return read_summary(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DriftFound(f"{path}: not found; run `facegraft validate` first") from error
+    except SummaryError as error:
+        raise DriftFound(f"{path}: {error}; run `facegraft validate` again") from error
+
+
+def _reference(champion: Registered | None) -> DataSummary | None:
+    """The champion's summary; None where it has none that can be read."""
+    if champion is None or not champion.data_summary:
+        return None
+    try:
+        return read_summary(champion.data_summary)
+    except SummaryError:
+        return None
+
+
+def _plain(shift: Shift) -> dict[str, Any]:
+    """JSON knows no infinity: an index that could not be had is null."""
+    index = shift.index if math.isfinite(shift.index) else None
+    return {**asdict(shift), "index": index, "within": shift.within}
+
+
+def _write(path: Any, value: object) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

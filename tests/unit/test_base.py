@@ -1,0 +1,128 @@
+"""The shipped weights: checked when loaded, made by a recipe, replaced only by better ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from facegraft.base_model import BASE, load_base
+from facegraft.checkpoint import (
+    CheckpointError,
+    continue_from,
+    halve_teachers,
+    load_model,
+    save_model,
+    save_teachers,
+)
+from facegraft.config import Params
+from facegraft.project import Project
+from facegraft.stages import base as stage
+from facegraft.stages.progress import silent
+from tests import synthetic, tiny
+
+LARGEST = 16 * 2**20
+
+
+def test_the_shipped_weights_load_and_fit_the_default_params() -> None:
+    model, params = load_base(), tiny.params()
+    assert model.config.size == params.data.size
+    assert model.config.identity == params.train.identity
+    assert sum(path.stat().st_size for path in BASE.glob("*.safetensors")) <= LARGEST
+    assert {tensor.dtype for tensor in load_file(BASE / "model.safetensors").values()} <= {
+        torch.float16,
+        torch.int64,
+    }
+    image = torch.rand(1, 3, 128, 128) * 2 - 1
+    assert torch.isfinite(model.swap(image, image.flip(3)).image).all()
+
+
+def test_weights_that_are_not_the_cards_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(BASE, folder)
+    torch.manual_seed(1)
+    save_model(load_model(BASE), folder)  # the same weights in full precision: other bytes
+    with pytest.raises(CheckpointError, match=r"not the weights that card\.json names"):
+        load_base(folder)
+    (folder / "card.json").unlink()
+    with pytest.raises(CheckpointError, match=r"card\.json: not found; install"):
+        load_base(folder)
+
+
+def test_training_goes_on_from_a_model_and_its_teachers(tmp_path: Path) -> None:
+    before = tiny.state(seed=1)
+    save_model(before.ema, tmp_path)
+    save_teachers(before.teachers, tmp_path)
+    halve_teachers(tmp_path, tmp_path)
+    state = tiny.state(seed=2)
+    continue_from(state, load_model(tmp_path), tmp_path)
+    for mine, theirs in ((state.model, before.ema), (state.ema, before.ema)):
+        for name, tensor in theirs.state_dict().items():
+            assert torch.equal(mine.state_dict()[name], tensor), name
+    for name, tensor in before.teachers.state_dict().items():
+        torch.testing.assert_close(state.teachers.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_a_model_of_other_params_is_refused_by_name(tmp_path: Path) -> None:
+    save_model(tiny.state().ema, tmp_path)
+    with pytest.raises(CheckpointError, match="latent_dim 8 instead of 16"):
+        continue_from(tiny.state(latent_dim=16), load_model(tmp_path), tmp_path)
+
+
+def test_the_recipe_is_the_params_with_the_base_section_laid_over() -> None:
+    params = tiny.params()
+    recipe = stage.base_params(params)
+    assert recipe.data.grids.train == params.base.grids
+    assert recipe.data.grids.test == params.data.grids.test
+    assert (recipe.train.init, recipe.train.steps) == ("scratch", params.base.steps)
+    assert recipe.train.weights == params.train.weights
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Project:
+    """What a finished training leaves behind, for a tiny model on drawn faces."""
+    project = Project(tmp_path / "own")
+    synthetic.dataset(project.data, size=32, rows=4, columns=3)
+    state = tiny.state()
+    save_model(state.ema, project.model)
+    save_teachers(state.teachers, project.model)
+    (project.model / "data_summary.json").write_text("{}\n", encoding="utf-8")
+    (project.model / "train.json").write_text('{"steps": 4}\n', encoding="utf-8")
+    return project
+
+
+def rules(metric: str) -> Params:
+    params = tiny.params()
+    gate = {"metric": metric, "min_values": {}, "max_values": {}}
+    evaluate = params.evaluate.model_copy(update={"pairs": 3})
+    promote = params.promote.model_copy(update=gate)
+    return params.model_copy(update={"promote": promote, "evaluate": evaluate})
+
+
+def test_weights_are_shipped_with_their_card_and_a_tie_replaces_nothing(
+    own: Project, tmp_path: Path
+) -> None:
+    folder, params = tmp_path / "weights", rules("model/psnr_changed")
+    assert stage.ship(own, params, folder, silent).promote
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert load_base(folder).config.size == 32
+    assert len(card["history"]) == 1
+    assert card["figures"]["model/psnr_changed"] > 0
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "| psnr_changed |" in text
+    assert (folder / "pairs.png").stat().st_size > 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    again = stage.ship(own, params, folder, silent)
+    assert not again.promote
+    assert "is not more than" in again.reasons[0]
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_nothing_is_shipped_where_the_figure_is_missing(own: Project, tmp_path: Path) -> None:
+    decision = stage.ship(own, rules("model/no_such_figure"), tmp_path / "weights", silent)
+    assert not decision.promote
+    assert not (tmp_path / "weights").exists()
