@@ -16,6 +16,7 @@ from facegraft.characters.deform import Head, drawn_sheet, neutral_head, pose
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.identity import Identity
 from facegraft.characters.raster import Fragments, rasterise
+from facegraft.characters.sampling import sampled_depth
 from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.shading import shade
 from facegraft.characters.tones import encoded
@@ -34,6 +35,7 @@ class Rendering:
         regions: uint8 (S, S), labels of `dataset.REGIONS`.
         landmarks: float32 (5, 2), x then y in pixels, order of `dataset.LANDMARKS`; points
             that the head itself hides, or outside the frame, are given all the same.
+        rotation: float32 (3, 3), of the head, from a head that looks along +z.
         depth: float32 (S, S), decimetres from the camera, infinite on the background.
         anchors: float32 (K, 3), where `Assets.anchors` lie, see `anchors.place_anchors`.
     """
@@ -41,6 +43,7 @@ class Rendering:
     image: np.ndarray
     regions: np.ndarray
     landmarks: np.ndarray
+    rotation: np.ndarray
     depth: np.ndarray
     anchors: np.ndarray
 
@@ -124,9 +127,10 @@ def timed_render(
     posed = pose(assets, head, attributes)
     view = camera.frame(framing, size * supersample, posed.turned)
     screen, distance = view.project(posed.vertices.numpy())
-    distance[: len(assets.recess)] += _recess(assets, attributes)
+    order = distance.copy()
+    order[: len(assets.recess)] += _recess(assets, attributes)
     times.append(time.perf_counter())
-    seen = _rasterise(assets, attributes, screen, distance, view.size)
+    seen = _rasterise(assets, attributes, screen, order, view.size)
     times.append(time.perf_counter())
     picture, labels = shade(assets, identity, attributes, posed, seen, size, supersample, seed)
     image = encoded(_averaged(picture, size, supersample)).permute(1, 2, 0).numpy()
@@ -137,10 +141,11 @@ def timed_render(
         np.ascontiguousarray(image),
         labels.reshape(size, size).numpy(),
         landmarks.astype(np.float32),
-        _sampled(depth, size, supersample),
+        posed.turned.astype(np.float32),
+        sampled_depth(seen, assets.triangles, distance, size, supersample),
         place_anchors(
             screen[assets.anchors],
-            distance[assets.anchors],
+            order[assets.anchors],
             depth.reshape(view.size, view.size).numpy(),
             view.size,
         ),
@@ -205,9 +210,3 @@ def _averaged(picture: torch.Tensor, size: int, factor: int) -> torch.Tensor:
         for column in range(factor):
             total = total + grid[:, :, row, :, column]
     return total / factor**2
-
-
-def _sampled(values: torch.Tensor, size: int, factor: int) -> np.ndarray:
-    """The sample nearest to each pixel's centre, (size, size)."""
-    grid = values.reshape(size, factor, size, factor)
-    return np.ascontiguousarray(grid[:, factor // 2, :, factor // 2].numpy())

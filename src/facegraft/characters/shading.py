@@ -7,7 +7,6 @@ operations are many and simple, so memory traffic is what they cost.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import torch
 
@@ -20,8 +19,9 @@ from facegraft.characters.identity import Identity
 from facegraft.characters.labels import label_pixels
 from facegraft.characters.lighting import light
 from facegraft.characters.raster import Fragments
+from facegraft.characters.sampling import centre_samples, pixels_of, places_of
 from facegraft.characters.sculpt import MATERIALS
-from facegraft.characters.surface import Surface, places_of
+from facegraft.characters.surface import Surface
 
 BLOCK = 65536
 """Samples shaded at a time: enough to drown the cost of starting an operation."""
@@ -61,8 +61,8 @@ def shade(
         triangle = seen.triangle.index_select(0, places)
         surface = Surface(table, corners, triangle, seen.weights.index_select(1, places))
         _put(picture, pixel, _lit(name, surface, identity, attributes))
-        chosen = places_of(_label_samples(size, factor).index_select(0, pixel).numpy())
-        place = _label_places(pixel.index_select(0, chosen), size, factor)
+        chosen = places_of(centre_samples(size, factor).index_select(0, pixel).numpy())
+        place = pixels_of(pixel.index_select(0, chosen), size, factor)
         labels[place] = label_pixels(name, surface.take(chosen), identity, attributes)
     return picture, labels
 
@@ -98,17 +98,3 @@ def _facing_camera(normal: torch.Tensor) -> torch.Tensor:
     x, y, z = normal
     inverse = (x * x + y * y + z * z).clamp_min_(1e-12).rsqrt()
     return inverse.mul_(1 - 2 * (z < 0).float())
-
-
-@lru_cache(maxsize=8)
-def _label_samples(size: int, factor: int) -> torch.Tensor:
-    """bool ((size * factor) ** 2,), the sample that each pixel's label is read at."""
-    middle = torch.arange(size * factor) % factor == factor // 2
-    return (middle[:, None] & middle[None, :]).flatten()
-
-
-def _label_places(pixel: torch.Tensor, size: int, factor: int) -> torch.Tensor:
-    """Where samples `pixel` lie in the label map (size * size,)."""
-    row = torch.div(pixel, size * factor, rounding_mode="floor")
-    column = pixel - row * size * factor
-    return (row // factor) * size + column // factor

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+
+from facegraft.characters.sampling import places_of
 
 COLUMNS = ("x", "y", "z", "lips", "mouth", "blush", "light", "feature",
            "scalp", "cloth", "beard", "normal_x", "normal_y", "normal_z")  # fmt: skip
 """Columns of the vertex table, in order."""
-
-
-def places_of(mask: np.ndarray) -> torch.Tensor:
-    """Where a mask bool (N,) is true, int64, ascending; far quicker than `torch.nonzero`."""
-    return torch.from_numpy(np.flatnonzero(mask))
 
 
 class Surface:
