@@ -11,7 +11,7 @@ from facegraft.model import Model
 
 BASE = Path(__file__).parent / "base_weights"
 """Holds model.safetensors (half precision), model.json, teachers.safetensors,
-data_summary.json, card.json and README.md."""
+data_summary.json, pairs.jpg, card.json and README.md."""
 
 CARD = "card.json"
 

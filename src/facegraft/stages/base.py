@@ -25,7 +25,7 @@ from facegraft.stages.progress import Progress
 from facegraft.stages.train import train
 from facegraft.stages.validate import validate
 
-SHEET, SHEET_PAIRS = "pairs.png", 64
+SHEET, SHEET_PAIRS = "pairs.jpg", 64
 """Held-out swaps in the order of the benchmark, none picked."""
 
 SUMMARY = "data_summary.json"
@@ -101,7 +101,7 @@ def _write(
     grids = load_grids(own.data, "test")
     pairs = draw_pairs(grids, SHEET_PAIRS, params.evaluate.seed)
     with replacing(folder / SHEET) as path:
-        swap_sheet(model, grids, pairs).quantize(256).save(path, format="PNG")
+        swap_sheet(model, grids, pairs).save(path, format="JPEG", quality=85)
     card = {
         "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "made": datetime.now(UTC).date().isoformat(),
@@ -134,7 +134,8 @@ def card_text(card: dict[str, object]) -> str:
     history = card["history"]
     assert isinstance(history, list)
     lines = [f"- {one['made']}: {one['sha256'][:12]}, {one['steps']} steps, "
-             f"psnr_changed_gain {one['psnr_changed_gain']:.2f} dB" for one in history]  # fmt: skip
+             f"psnr_changed_gain {one['psnr_changed_gain']:.2f} dB. {one.get('note', '')}".rstrip()
+             for one in history]  # fmt: skip
     return "\n".join(
         [
             "# Base weights",
