@@ -32,7 +32,7 @@ def overwrite(project: Project, shard: str, row: int, column: int, cell: np.ndar
 
 
 def edit(project: Project, key: str, /, **values: object) -> None:
-    manifest = store.read_manifest(project.data).astype({"consent": object})
+    manifest = store.read_manifest(project.data).copy().astype({"consent": object})
     for column, value in values.items():
         manifest.loc[manifest["key"] == key, column] = value
     store.write_manifest(project.data, manifest)
