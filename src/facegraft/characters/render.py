@@ -12,14 +12,13 @@ from facegraft.characters import camera
 from facegraft.characters.anchors import place_anchors
 from facegraft.characters.assets import Assets
 from facegraft.characters.attributes import Attributes
-from facegraft.characters.deform import Head, drawn_sheet, neutral_head, pose
+from facegraft.characters.deform import Head, neutral_head, pose
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.identity import Identity
-from facegraft.characters.raster import Fragments, rasterise
 from facegraft.characters.sampling import sampled_depth
-from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.shading import shade
 from facegraft.characters.tones import encoded
+from facegraft.characters.visibility import Seen, see
 from facegraft.dataset import FACE_REGIONS
 
 SIZES = (16, 1024)
@@ -125,30 +124,19 @@ def timed_render(
     _check(size, supersample)
     times = [time.perf_counter()]
     posed = pose(assets, head, attributes)
+    times.append(time.perf_counter())
     view = camera.frame(framing, size * supersample, posed.turned)
-    screen, distance = view.project(posed.vertices.numpy())
-    order = distance.copy()
-    order[: len(assets.recess)] += _recess(assets, attributes)
+    seen = see(assets, attributes, view, posed)
     times.append(time.perf_counter())
-    seen = _rasterise(assets, attributes, screen, order, view.size)
-    times.append(time.perf_counter())
-    picture, labels = shade(assets, identity, attributes, posed, seen, size, supersample, seed)
-    image = encoded(_averaged(picture, size, supersample)).permute(1, 2, 0).numpy()
-    depth = torch.full((view.size * view.size,), torch.inf)
-    depth[seen.pixel] = seen.depth
-    landmarks = camera.frame(framing, size, posed.turned).project(posed.landmarks)[0]
+    shown = seen.fragments
+    picture, labels = shade(assets, identity, attributes, posed, shown, size, supersample, seed)
     drawn = Rendering(
-        np.ascontiguousarray(image),
+        _developed(picture, size, supersample),
         labels.reshape(size, size).numpy(),
-        landmarks.astype(np.float32),
+        camera.frame(framing, size, posed.turned).project(posed.landmarks)[0].astype(np.float32),
         posed.turned.astype(np.float32),
-        sampled_depth(seen, assets.triangles, distance, size, supersample),
-        place_anchors(
-            screen[assets.anchors],
-            order[assets.anchors],
-            depth.reshape(view.size, view.size).numpy(),
-            view.size,
-        ),
+        sampled_depth(shown, assets.triangles, seen.distance, size, supersample),
+        _anchors(assets, seen, view.size),
     )
     times.append(time.perf_counter())
     names = ("geometry", "visibility", "shading")
@@ -162,44 +150,19 @@ def _check(size: int, supersample: int) -> None:
         raise CharacterError(f"supersample is {supersample}; it lies in 1 to 4")
 
 
-def _recess(assets: Assets, attributes: Attributes) -> np.ndarray:
-    """How much further away each vertex of the body is ordered than it is, float32 (V,)."""
-    recess = assets.recess.numpy()
-    out = attributes.expression.get("tongueOut", 0.0)
-    if out:
-        recess = recess.copy()
-        recess[assets.tongue_vertices.numpy()] *= 1 - out
-    return recess
+def _anchors(assets: Assets, seen: Seen, size: int) -> np.ndarray:
+    """See `anchors.place_anchors`; what hides an anchor is told by the order of surfaces."""
+    depth = np.full(size * size, np.inf, np.float32)
+    depth[seen.fragments.pixel.numpy()] = seen.fragments.depth.numpy()
+    return place_anchors(
+        seen.screen[assets.anchors], seen.order[assets.anchors], depth.reshape(size, size), size
+    )
 
 
-def _rasterise(
-    assets: Assets,
-    attributes: Attributes,
-    screen: np.ndarray,
-    distance: np.ndarray,
-    size: int,
-) -> Fragments:
-    material = assets.material.numpy()
-    left_out = [
-        name
-        for name, absent in (
-            ("hair", drawn_sheet(attributes) is None),
-            ("frame", attributes.glasses == "none"),
-            ("lens", attributes.glasses != "shades"),
-        )
-        if absent
-    ]
-    chosen = np.flatnonzero(~_is_one_of(material, left_out))
-    both = _is_one_of(material[chosen], ["hair", "lash", "lens"])
-    seen = rasterise(screen, distance, assets.triangles.numpy()[chosen], both, size)
-    triangle = torch.from_numpy(chosen[seen.triangle.numpy()])
-    return Fragments(seen.pixel, triangle, seen.weights, seen.depth)
-
-
-def _is_one_of(material: np.ndarray, names: list[str]) -> np.ndarray:
-    wanted = np.zeros(256, bool)
-    wanted[[MATERIALS.index(name) for name in names]] = True
-    return wanted[material]
+def _developed(picture: torch.Tensor, size: int, factor: int) -> np.ndarray:
+    """Linear samples (3, (size * factor) ** 2) as an 8-bit picture (size, size, 3)."""
+    image = encoded(_averaged(picture, size, factor)).permute(1, 2, 0)
+    return np.ascontiguousarray(image.numpy())
 
 
 def _averaged(picture: torch.Tensor, size: int, factor: int) -> torch.Tensor:
