@@ -62,7 +62,8 @@ base: $(READY) ## make the shipped base weights anew (an hour or more; resumable
 	@$(PY) -m facegraft.cli base
 
 bench: $(READY) ## how fast rendering, swapping, training and the data gate are here
-	@$(PY) benchmarks/render.py
+	@$(PY) -m benchmarks.render
+	@$(PY) -m benchmarks.storage
 	@$(PY) benchmarks/method.py
 	@$(PY) benchmarks/gate.py
 

@@ -1,6 +1,6 @@
 """What the independent recogniser sees in the renders, at 128 pixels.
 
-Run: python benchmarks/judge.py [--pairs N] [--size PIXELS]. Prints the detection rate over random
+Run: python -m benchmarks.judge [--pairs N] [--size PIXELS]. Prints the detection rate over random
 characters; the same/different AUC with identity by shape alone (iris and brow paint of one mean
 face, skin free); and the share of true swaps that are closer to their source than to their target.
 About 0.1 s a picture; five pictures a pair.

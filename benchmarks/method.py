@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from facegraft.training import init_state, train
 STEPS = 12
 IDENTITY_WIDTH = 40
 ATTRIBUTE_WIDTH = 60
+ANCHORS = 560
 
 
 def main() -> None:
@@ -48,6 +50,7 @@ def random_grid(params: Params) -> Grid:
         images=rng.integers(0, 256, (*shape, 3, data.size, data.size), dtype=np.uint8),
         regions=rng.integers(0, len(REGIONS), (*shape, data.size, data.size), dtype=np.uint8),
         landmarks=np.full((*shape, 5, 2), data.size / 2, np.float32),
+        anchors=rng.uniform(-1, 1, (*shape, ANCHORS, 3)).astype(np.float16),
         identity_ids=tuple(f"i{i}" for i in range(data.identities)),
         attribute_ids=tuple(f"a{a}" for a in range(data.attributes)),
         identity_code=rng.normal(size=(data.identities, IDENTITY_WIDTH)).astype(np.float32),
@@ -60,12 +63,17 @@ def random_grid(params: Params) -> Grid:
 
 def training_step(params: Params, config: ModelConfig, grid: Grid) -> float:
     section = params.train.model_copy(update={"steps": STEPS, "teach_steps": 0})
-    return median(train(init_state(section, config, grid), [grid], section))
+    return median(train(init_state(section, config, grid), _several(grid, params), section))
 
 
 def encoder_step(params: Params, config: ModelConfig, grid: Grid) -> float:
     section = params.train.model_copy(update={"steps": STEPS, "teach_steps": STEPS})
-    return median(train(init_state(section, config, grid), [grid], section))
+    return median(train(init_state(section, config, grid), _several(grid, params), section))
+
+
+def _several(grid: Grid, params: Params) -> list[Grid]:
+    """As many grids as a batch is made of."""
+    return [replace(grid, name=f"train-{k:03d}") for k in range(params.train.batch_grids)]
 
 
 def swap_times(params: Params, model: Model) -> tuple[float, float]:

@@ -24,6 +24,7 @@ from facegraft.characters.morphs import Morphs, pack
 from facegraft.characters.normals import Fans, find_fans
 from facegraft.characters.occlusion import ambient_occlusion
 from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
+from facegraft.characters.skins import SkinTexture, load_skins
 from facegraft.characters.skull import angles, skull_neighbours
 
 BUILDERS = (
@@ -44,6 +45,8 @@ class Assets:
     Attributes:
         rest: float32 (V, 3), the mean head in decimetres, y up, looking along +z.
         triangles: int64 (T, 3) over all; material: uint8 (T,), of `sculpt.MATERIALS`.
+        corner_texture: float32 (3, 2, T'), texture coordinates of the body's triangles' corners.
+        skins: textures that the user brings, by name, see `skins.load_skins`.
         fans: the triangles that meet at each vertex.
         head_weight: float32 (V,), how far a vertex follows the head's rotation.
         surface: float32 (N, 8), what paint needs: rest position (sheet: azimuth, place, 0),
@@ -71,6 +74,8 @@ class Assets:
     rest: torch.Tensor
     triangles: torch.Tensor
     material: torch.Tensor
+    corner_texture: torch.Tensor
+    skins: dict[str, SkinTexture]
     fans: Fans
     head_weight: torch.Tensor
     surface: torch.Tensor
@@ -199,6 +204,8 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "material": np.concatenate([shape.material, hair_material, frame_material]).astype(
             np.uint8
         ),
+        "corner_texture": np.ascontiguousarray(shape.corner_texture.transpose(1, 2, 0)),
+        "face_texture": _face_texture(shape, visible),
         "head_weight": shape.head_weight,
         "rest_normals": normals.astype(np.float32),
         "surface": np.concatenate([body, sheet, frame]).astype(np.float32),
@@ -240,6 +247,8 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         rest=tensor("rest"),
         triangles=tensor("triangles"),
         material=tensor("material"),
+        corner_texture=tensor("corner_texture"),
+        skins=load_skins(arrays["face_texture"]),
         fans=find_fans(tensor("triangles"), len(arrays["surface"])),
         head_weight=tensor("head_weight"),
         surface=tensor("surface"),
@@ -288,6 +297,13 @@ def _paint(shape: Sculpture, normals: np.ndarray) -> np.ndarray:
     light[np.unique(shape.triangles[shape.material != 0])] = 1
     columns = [x, y, z, masks["lips"], masks["inside_mouth"], blush, light]
     return np.stack([*columns, masks["nose"] - masks["ears"]], axis=1).astype(np.float32)
+
+
+def _face_texture(shape: Sculpture, visible: np.ndarray) -> np.ndarray:
+    """Texture coordinates float32 (N, 2) of the corners of the face's triangles."""
+    inner = visible & (np.abs(shape.rest[:, 0]) < 0.55) & (shape.rest[:, 2] > 0.8)
+    face = inner[shape.triangles].all(axis=1) & (shape.material == MATERIALS.index("skin"))
+    return shape.corner_texture[face].reshape(-1, 2)
 
 
 def _eyeballs(shape: Sculpture) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -15,6 +15,7 @@ from facegraft.characters.face_paint import FACE_PAINTS, SCARS
 from facegraft.characters.facial_hair import FACIAL_HAIR
 from facegraft.characters.glasses import GLASSES
 from facegraft.characters.hairstyles import HAIR_STYLES, HEADWEAR
+from facegraft.characters.skins import PLAIN
 
 Colour = tuple[float, float, float]
 """sRGB in [0, 1]."""
@@ -69,6 +70,8 @@ class Attributes:
         expression: ARKit shape -> weight in [0, 1]; shapes left out are 0.
         yaw: degrees, positive turns the face to the picture's right; pitch: positive looks
             down; roll: positive leans the head to the picture's right.
+        skin_texture: "plain", or a texture that the user brings (`Assets.skins`), in the tone of
+            `skin`; not part of the code.
         skin, lip, hair, brow, background, background2, costume, costume2, paint, accessory:
             sRGB in [0, 1]; headwear takes the costume's colours, a beard the brows'.
         hair_style, background_style, costume_style, costume_pattern, facial_hair, face_paint,
@@ -84,6 +87,7 @@ class Attributes:
     pitch: float = 0.0
     roll: float = 0.0
     skin: Colour = (0.86, 0.68, 0.57)
+    skin_texture: str = PLAIN
     lip: Colour = (0.72, 0.36, 0.34)
     lip_tint: float = 0.5
     hair_style: str = "short"
@@ -149,8 +153,12 @@ def _rebuild(values: dict[str, object]) -> Attributes:
     return Attributes(**values)  # type: ignore[arg-type]
 
 
-def sample_attributes(rng: np.random.Generator) -> Attributes:
-    """Draw an attribute set: any expression, any pose of `RANGES`, most often near frontal."""
+def sample_attributes(rng: np.random.Generator, skins: Sequence[str] = ()) -> Attributes:
+    """Draw an attribute set: any expression, any pose of `RANGES`, most often near frontal.
+
+    Args:
+        skins: textures to draw from besides plain skin; they change no other draw.
+    """
     hair = _hair_colour(rng)
     skin = _skin_colour(rng)
     lip = (0.88 * skin[0], 0.55 * skin[1], 0.56 * skin[2])
@@ -191,11 +199,16 @@ def sample_attributes(rng: np.random.Generator) -> Attributes:
         rim=_between(rng, 0, 0.8),
         ambient=_between(rng, 0.15, 0.32),
         warmth=_between(rng, -0.6, 0.8),
+        skin_texture=_choice(rng, (PLAIN, *skins)) if skins else PLAIN,
     )
 
 
-def attribute_values(attributes: Attributes) -> dict[str, float]:
-    """Every parameter by name as a number, for the manifest; words become 0 or 1 each."""
+def attribute_values(attributes: Attributes, skins: Sequence[str] = ()) -> dict[str, float]:
+    """Every parameter by name as a number, for the manifest; words become 0 or 1 each.
+
+    Args:
+        skins: textures that were drawn from, a word each.
+    """
     values = {
         f"expression.{name}": float(attributes.expression.get(name, 0.0))
         for name in EXPRESSION_NAMES
@@ -207,7 +220,7 @@ def attribute_values(attributes: Attributes) -> dict[str, float]:
     for name, words in CHOICES.items():
         for word in words:
             values[f"{name}.{word}"] = float(getattr(attributes, name) == word)
-    return values
+    return values | {f"skin_texture.{k}": float(attributes.skin_texture == k) for k in skins}
 
 
 CODE_MEMBERS: dict[str, tuple[str, ...]] = {

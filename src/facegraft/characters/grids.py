@@ -100,7 +100,9 @@ def _draw_grid(
         name=name,
         split=split,
         identities=(*people, *mixed),
-        attributes=tuple(sample_attributes(np.random.default_rng(s)) for s in columns),
+        attributes=tuple(
+            sample_attributes(np.random.default_rng(s), tuple(assets.skins)) for s in columns
+        ),
         identity_ids=tuple(f"{name}-i{k:02d}" for k in range(identities)),
         attribute_ids=tuple(f"{name}-a{k:02d}" for k in range(attributes)),
         mixes=made,

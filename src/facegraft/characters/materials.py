@@ -43,10 +43,20 @@ class Finish:
     soft: float
 
 
-def finish(material: str, surface: Surface, identity: Identity, attributes: Attributes) -> Finish:
-    """The finish of N pixels of one material of `sculpt.MATERIALS`."""
+def finish(
+    material: str,
+    surface: Surface,
+    identity: Identity,
+    attributes: Attributes,
+    detail: torch.Tensor | None = None,
+) -> Finish:
+    """The finish of N pixels of one material of `sculpt.MATERIALS`.
+
+    Args:
+        detail: float32 (3, N), by which a texture scales the skin's colour.
+    """
     if material == "skin":
-        return _skin(surface, identity, attributes)
+        return _skin(surface, identity, attributes, detail)
     if material == "eye":
         return _eye(surface, identity)
     if material == "teeth":
@@ -74,7 +84,9 @@ def _plain(surface: Surface, colour: tuple[float, float, float]) -> torch.Tensor
     return linear(colour)[:, None].expand(3, len(surface))
 
 
-def _skin(surface: Surface, identity: Identity, attributes: Attributes) -> Finish:
+def _skin(
+    surface: Surface, identity: Identity, attributes: Attributes, detail: torch.Tensor | None
+) -> Finish:
     """Skin with lips, blush, brows, scalp and the costume that lies upon it.
 
     Each layer looks only at the pixels that it may cover.
@@ -82,6 +94,8 @@ def _skin(surface: Surface, identity: Identity, attributes: Attributes) -> Finis
     tone = linear(attributes.skin)
     red = torch.tensor([0.0, -0.28, -0.32])
     albedo = tone[:, None] + (tone * red)[:, None] * surface.column("blush")
+    if detail is not None:
+        albedo = (albedo * detail).clamp_(0, 1)
     shine = torch.full((len(surface),), 0.10)
     _lips(albedo, shine, surface, attributes)
     hollow = surface.above("mouth", 0.3)

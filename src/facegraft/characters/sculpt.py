@@ -67,6 +67,7 @@ class Sculpture:
     rest: np.ndarray
     triangles: np.ndarray
     material: np.ndarray
+    corner_texture: np.ndarray
     head_weight: np.ndarray
     masks: dict[str, np.ndarray]
     axes: dict[str, tuple[np.ndarray, np.ndarray | None]]
@@ -84,7 +85,8 @@ def sculpt(data: Path) -> Sculpture:
     """
     mesh = read_mesh(data / "mpfb2/3dobjs/base.obj")
     count = len(mesh.vertices)
-    kept_triangles, material = _visible(mesh)
+    keep, material = _visible(mesh)
+    kept_triangles = mesh.triangles[keep]
     head_weight = _head_weight(data / "mpfb2/rigs/standard", count)
     targets = _identity_targets(data / "mpfb2/targets", count)
     face = np.zeros(count, bool)
@@ -117,6 +119,7 @@ def sculpt(data: Path) -> Sculpture:
         rest=mean[used],
         triangles=triangles.reshape(-1, 3).astype(np.int64),
         material=material,
+        corner_texture=mesh.corner_texture[keep],
         head_weight=head_weight[used],
         masks={name: values[used] for name, values in masks.items()},
         axes={
@@ -131,7 +134,7 @@ def sculpt(data: Path) -> Sculpture:
 
 
 def _visible(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles that some framing can show (T, 3), and their material (T,)."""
+    """Triangles that some framing can show, bool, and the material of those (T,)."""
     material = np.full(len(mesh.triangles), 255, np.uint8)
     names = np.unique(mesh.groups)
     for value, pattern in enumerate(GROUP_PATTERNS):
@@ -142,7 +145,7 @@ def _visible(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
         np.abs(corners[..., 0]).max(axis=1) < BODY_REACH
     )
     keep = (material != 255) & near
-    return mesh.triangles[keep], material[keep]
+    return keep, material[keep]
 
 
 def _head_weight(folder: Path, count: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from facegraft.characters.lighting import light
 from facegraft.characters.raster import Fragments
 from facegraft.characters.sampling import centre_samples, pixels_of, places_of
 from facegraft.characters.sculpt import MATERIALS
+from facegraft.characters.skins import require_skin
 from facegraft.characters.surface import Surface
 
 BLOCK = 65536
@@ -56,11 +57,15 @@ def shade(
     labels = torch.zeros(size * size, dtype=torch.uint8)
     table = torch.cat([assets.surface, posed.extra, posed.normals], dim=1).t().contiguous()
     corners = [assets.triangles[:, k].int() for k in range(3)]
+    texture = require_skin(assets.skins, attributes.skin_texture)
     for name, places in _by_material(assets.material.index_select(0, seen.triangle)):
         pixel = seen.pixel.index_select(0, places)
         triangle = seen.triangle.index_select(0, places)
         surface = Surface(table, corners, triangle, seen.weights.index_select(1, places))
-        _put(picture, pixel, _lit(name, surface, identity, attributes))
+        detail = None
+        if name == "skin" and texture is not None:
+            detail = texture.at(surface.texture_place(assets.corner_texture))
+        _put(picture, pixel, _lit(name, surface, identity, attributes, detail))
         chosen = places_of(centre_samples(size, factor).index_select(0, pixel).numpy())
         place = pixels_of(pixel.index_select(0, chosen), size, factor)
         labels[place] = label_pixels(name, surface.take(chosen), identity, attributes)
@@ -83,12 +88,16 @@ def _put(picture: torch.Tensor, pixel: torch.Tensor, light: torch.Tensor) -> Non
 
 
 def _lit(
-    material: str, surface: Surface, identity: Identity, attributes: Attributes
+    material: str,
+    surface: Surface,
+    identity: Identity,
+    attributes: Attributes,
+    detail: torch.Tensor | None,
 ) -> torch.Tensor:
     """Linear RGB (3, N) of pixels of one material."""
     normal = surface.normals()
     normal *= _facing_camera(normal)
-    finish = materials.finish(material, surface, identity, attributes)
+    finish = materials.finish(material, surface, identity, attributes, detail)
     open_sky = surface.column("light") if material == "skin" else 1.0
     return light(attributes, finish, normal, open_sky, material == "hair")
 

