@@ -17,11 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.config import NUM_LATENTS
+from facegraft.encoder import FINEST
 from facegraft.latents import Layout, texture_scale
 from facegraft.texture import Painter, Retouch, TextureReader, bend, within
-
-FINEST = 32
-"""Pixels of the last of the 18 layers; shape is decided below, sharpness comes from texture."""
 
 
 @dataclass(frozen=True)

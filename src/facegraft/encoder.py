@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from facegraft.latents import Layout, texture_scale
 
 FINEST = 32
-"""Pixels of the first stage, whatever the picture's size: the cost of a picture stays the same."""
+"""Pixels of the encoder's first stage and of the decoder's last layer, whatever the picture's size.
+
+Shape is decided here at the same cost for any size; sharpness comes from texture.
+"""
 
 
 COARSEST = 4

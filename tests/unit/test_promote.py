@@ -309,3 +309,15 @@ def test_the_base_weights_are_the_first_champion_if_the_gate_lets_them(
         assert "above champion" in " ".join(decision.reasons)
     else:
         assert champion(project) is None
+
+
+def test_base_weights_that_swap_otherwise_when_loaded_back_are_no_champion(
+    project: Project, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base_weights(tmp_path / "base", monkeypatch)
+    monkeypatch.setattr(stage, "_smoke", lambda *_: ("does not swap as the trained model does",))
+    evaluate = params.evaluate.model_copy(update={"pairs": 3, "calibration_pairs": 20})
+    train = params.train.model_copy(update={"init": "base"})
+    trained(project, 1, 99.0)
+    promote(project, params.model_copy(update={"evaluate": evaluate, "train": train}))
+    assert champion(project) is None

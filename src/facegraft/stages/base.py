@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facegraft.adapters.lineage import folder_md5, provenance
+from facegraft.adapters.registry import DATA_SUMMARY
 from facegraft.adapters.store import load_grids
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, CARD
@@ -20,15 +21,13 @@ from facegraft.project import Project
 from facegraft.promotion import Decision, decide
 from facegraft.sheets import swap_sheet
 from facegraft.stages.data import data
-from facegraft.stages.evaluate import measure
+from facegraft.stages.evaluate import measure, nan_as_null
 from facegraft.stages.progress import Progress
 from facegraft.stages.train import train
 from facegraft.stages.validate import validate
 
 SHEET, SHEET_PAIRS = "pairs.jpg", 64
 """Held-out swaps in the order of the benchmark, none picked."""
-
-SUMMARY = "data_summary.json"
 
 LIMITS = """\
 - It knows rendered characters of this package's renderer. Photographs and drawings are another
@@ -85,8 +84,8 @@ def ship(own: Project, params: Params, folder: Path, report: Progress) -> Decisi
 def _figures(
     own: Project, params: Params, model: Model, report: Progress
 ) -> dict[str, float | None]:
-    figures = measure(own, params, model, report)
-    return {k: v if v == v else None for k, v in figures.items() if isinstance(v, int | float)}
+    figures = nan_as_null(measure(own, params, model, report))
+    return {k: v for k, v in figures.items() if not isinstance(v, str)}
 
 
 def _write(
@@ -96,8 +95,8 @@ def _write(
     history = read_json(folder / CARD).get("history", []) if (folder / CARD).exists() else []
     save_model(model, folder, half=True)
     halve_teachers(own.model, folder)
-    with replacing(folder / SUMMARY) as path:
-        path.write_bytes((own.model / SUMMARY).read_bytes())
+    with replacing(folder / DATA_SUMMARY) as path:
+        path.write_bytes((own.model / DATA_SUMMARY).read_bytes())
     grids = load_grids(own.data, "test")
     pairs = draw_pairs(grids, SHEET_PAIRS, params.evaluate.seed)
     with replacing(folder / SHEET) as path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +53,20 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     figures = measure(project, params, model, report)
     calibration = calibrate(model, grids, params.evaluate)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
-    known = {key: figure if figure == figure else None for key, figure in figures.items()}
+    known = nan_as_null(figures)
     known["model_sha256"] = fingerprint(project.model)
-    _write_json(project.evaluation / "benchmark.json", known)  # a NaN is written as null
+    _write_json(project.evaluation / "benchmark.json", known)
     _write_json(project.evaluation / "calibration.json", calibration.model_dump())
     regions = draw_region_pairs(grids, 1, params.evaluate.seed)
     with replacing(project.evaluation / "pairs.png") as path:
         swap_sheet(model, grids, [*pairs[:SHEET_PAIRS], *regions[:SHEET_REGIONS]]).save(path)
     _record(project, figures, calibration)
     return figures
+
+
+def nan_as_null(figures: Mapping[str, float | str]) -> dict[str, float | str | None]:
+    """The figures as JSON can hold them: null is as missing to the gate as NaN."""
+    return {key: figure if figure == figure else None for key, figure in figures.items()}
 
 
 def measure(

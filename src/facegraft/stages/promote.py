@@ -22,7 +22,7 @@ from facegraft.config import Params, Section
 from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.promotion import Decision, decide
-from facegraft.stages.evaluate import measure
+from facegraft.stages.evaluate import measure, nan_as_null
 from facegraft.stages.progress import Progress
 
 
@@ -75,7 +75,7 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
     decision = _judge(params, challenger, before, theirs)
     if decision.promote:
         report(2, 3, f"version {challenger.version}: loaded back, one fixed pair")
-        faults = _smoke(project, challenger.version)
+        faults = _smoke(project, challenger.version, project.model)
         decision = Decision(promote=False, reasons=faults) if faults else decision
     if decision.promote:
         registry.promote(project, challenger.version)
@@ -91,12 +91,11 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
     """
     if registry.champion(project) is not None:
         return
-    model = load_base()
-    if model.config.size != load_grids(project.data, "test")[0].size:
+    model, grids = load_base(), load_grids(project.data, "test")
+    if model.config.size != grids[0].size:
         return
     report(0, 3, "no champion yet: judging the base weights")
-    figures = measure(project, params, model, report)
-    known = {key: value if value == value else None for key, value in figures.items()}
+    known = nan_as_null(measure(project, params, model, report))
     decision = decide(_numbers(known), None, params.promote)
     if not decision.promote:
         report(0, 3, f"base weights: {'; '.join(decision.reasons)}")
@@ -111,11 +110,12 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
             run,
             size=model.config.size,
             benchmark=known,
-            calibration=calibrate(
-                model, load_grids(project.data, "test"), params.evaluate
-            ).model_dump(),
+            calibration=calibrate(model, grids, params.evaluate).model_dump(),
             tags=tags,
         )
+    if faults := _smoke(project, first.version, BASE):
+        report(0, 3, f"base weights: {'; '.join(faults)}")
+        return
     registry.promote(project, first.version)
     report(0, 3, f"the base weights are champion, version {first.version}")
 
@@ -202,21 +202,20 @@ def _figures_on_the_same_pairs(
     if model.config.size != load_grids(project.data, "test")[0].size:
         return None
     figures = measure(project, params, model, report)
-    # JSON holds no NaN; null is as missing to the gate.
-    known = {key: value if value == value else None for key, value in figures.items()}
+    known = nan_as_null(figures)
     registry.remeasured(project, champion.version, known)
     return known
 
 
-def _smoke(project: Project, version: str) -> tuple[str, ...]:
-    """What is wrong with the registered model on one fixed pair; empty if nothing."""
+def _smoke(project: Project, version: str, folder: Path) -> tuple[str, ...]:
+    """What is wrong with the version, stored from `folder`, on one fixed pair; empty if nothing."""
     grid = load_grids(project.data, "test")[0]
     source, target = (
         np.ascontiguousarray(grid.images[cell].transpose(1, 2, 0))[None]
         for cell in ((0, 0), (1, 1))
     )
     swapped = registry.load(project, version)(source, target)
-    trained = Swapper(load_model(project.model))
+    trained = Swapper(load_model(folder))
     expected = trained.predict({"source": source, "target": target})
     if not np.array_equal(swapped, expected):
         return (f"version {version}, loaded back, does not swap as the trained model does",)

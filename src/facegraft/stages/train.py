@@ -168,12 +168,17 @@ def _start(
         load_state(state, path)
         run = _run_file(project)
         return state, str(read_json(run)["run_id"]) if run.exists() else None
-    if params.train.init == "base":
-        continue_from(state, load_base(), BASE)
-    elif params.train.init != "scratch":
-        folder = project.root / params.train.init
-        continue_from(state, load_model(folder), folder)
+    folder = _initial(project, params)
+    if folder is not None:
+        continue_from(state, load_base() if folder == BASE else load_model(folder), folder)
     return state, None
+
+
+def _initial(project: Project, params: Params) -> Path | None:
+    """The folder of the model that training starts from; None from scratch."""
+    if params.train.init == "scratch":
+        return None
+    return BASE if params.train.init == "base" else project.root / params.train.init
 
 
 def _recipe(project: Project, params: Params) -> str:
@@ -182,7 +187,8 @@ def _recipe(project: Project, params: Params) -> str:
     Without the code, a checkpoint that reached its budget would stand for changed losses.
     """
     section = params.train.model_dump(mode="json", exclude={"log_every"})
-    start = fingerprint(BASE) if params.train.init == "base" else ""
+    folder = _initial(project, params)
+    start = fingerprint(folder) if folder is not None else ""
     text = json.dumps([folder_md5(project.data), section, _code_hash(), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
