@@ -19,8 +19,13 @@ from facegraft.images import to_tensor
 CHANGED_LEVEL = 0.06
 """A pixel counts as changed where the true swap differs from the target by more, in [-1, 1]."""
 
-INDICES = ("source", "target", "true_swap", "reconstructed")
+INDICES = (
+    "source", "target", "true_swap", "reconstructed", "moved_source", "moved_target", "moved_swap",
+)  # fmt: skip
 """Fields of `Batch` that point into its images."""
+
+MOVED = 48
+"""Pairs of a block of which the points are moved, at most."""
 
 ROWS = 10_000
 """More than a grid has rows: keeps the people of different grids apart."""
@@ -37,6 +42,8 @@ class Batch:
         source, target, true_swap: int64 (P,), indices into `images`.
         transplant: per pair the identity sub-dimension that is taken, or None for all.
         reconstructed: int64 (R,), indices into `images`.
+        moved_source, moved_target, moved_swap: int64 (M,), and moved_part: pairs as above, of which
+            the points are moved and nothing is decoded.
         changed: float32 (P, 1, S, S) in {0, 1}, where the true swap differs from the target.
         still: float32 (P, 1, S, S) in {0, 1}, background in the true swap and in the target.
         anchors: float32 (N, K, 3), see `Grid.anchors`.
@@ -52,6 +59,10 @@ class Batch:
     true_swap: Tensor
     transplant: tuple[str | None, ...]
     reconstructed: Tensor
+    moved_source: Tensor
+    moved_target: Tensor
+    moved_swap: Tensor
+    moved_part: tuple[str | None, ...]
     changed: Tensor
     still: Tensor
     anchors: Tensor
@@ -114,6 +125,8 @@ def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Ba
     source = torch.from_numpy(source_row * columns + source_column)
     target = torch.from_numpy(target_row * columns + target_column)
     true_swap = torch.from_numpy(true_row * columns + target_column)
+    reconstructed = rng.choice(rows * columns, params.batch_reconstructions, replace=False)
+    moved_source, moved_target, moved_swap, moved_part = _moves(rng, i, mixes, columns)
     anchors = grid.anchors[block].reshape(rows * columns, *grid.anchors.shape[2:])
     return Batch(
         images=images,
@@ -124,9 +137,11 @@ def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Ba
         target=target,
         true_swap=true_swap,
         transplant=transplant,
-        reconstructed=torch.from_numpy(
-            rng.choice(rows * columns, params.batch_reconstructions, replace=False)
-        ),
+        reconstructed=torch.from_numpy(reconstructed),
+        moved_source=torch.from_numpy(moved_source),
+        moved_target=torch.from_numpy(moved_target),
+        moved_swap=torch.from_numpy(moved_swap),
+        moved_part=moved_part,
         changed=changed_mask(images[true_swap], images[target]),
         still=torch.from_numpy(background[true_swap] & background[target]).float(),
         anchors=torch.from_numpy(anchors.astype(np.float32)),
@@ -169,7 +184,37 @@ def _pairs(
     while len(drawn) < params.batch_pairs:
         mix = mixes[int(rng.integers(len(mixes)))]
         own, base, donor = place[mix.row], place[mix.base], place[mix.donor]
-        ways = ((donor, base, own), (own, base, own), (base, own, base))
+        ways = _ways(own, base, donor)
         drawn.append((*ways[int(rng.integers(len(ways)))], mix.region))
     source, target, true_swap, transplant = zip(*drawn, strict=True)
     return np.array(source), np.array(target), np.array(true_swap), transplant
+
+
+def _ways(own: int, base: int, donor: int) -> tuple[tuple[int, int, int], ...]:
+    """Rows of source, target and true swap whose region swap a mixed row `own` proves."""
+    return ((donor, base, own), (own, base, own), (base, own, base))
+
+
+def _moves(
+    rng: np.random.Generator, rows: np.ndarray, mixes: Sequence[Mix], columns: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str | None, ...]]:
+    """Images of the block that source, target and true swap show, and what is transplanted.
+
+    Up to `MOVED` of all whole and region swaps that the block holds the truth of.
+    """
+    place = {int(row): k for k, row in enumerate(rows)}
+    whole = [(s, t, s, None) for s in range(len(rows)) for t in range(len(rows)) if s != t]
+    parts = [
+        (*way, mix.region)
+        for mix in mixes
+        for way in _ways(place[mix.row], place[mix.base], place[mix.donor])
+    ]
+    every = [
+        (source * columns + a, target * columns + b, truth * columns + b, part)
+        for source, target, truth, part in (*whole, *parts)
+        for a in range(columns)
+        for b in range(columns)
+    ]
+    order = rng.permutation(len(every))[:MOVED]
+    sources, targets, truths, taken = zip(*(every[int(k)] for k in order), strict=True)
+    return np.array(sources), np.array(targets), np.array(truths), taken

@@ -154,6 +154,9 @@ class LossWeights(Section):
     identity_teacher_loss: float = Field(ge=0)
     attribute_teacher_loss: float = Field(ge=0)
     anchor_loss: float = Field(ge=0)
+    shift_loss: float = Field(ge=0)
+    tint_loss: float = Field(ge=0)
+    sight_loss: float = Field(ge=0)
     contrast_loss: float = Field(ge=0)
     consistency_loss: float = Field(ge=0)
     mask_loss: float = Field(ge=0)
@@ -196,6 +199,10 @@ class TrainParams(Section):
         description="attribute group that keeps the target's own pixels for the decoder to warp; "
         "empty for none"
     )
+    points: str = Field(
+        description="attribute group that keeps where the target's surface points lie; empty for "
+        "none, and unused where the data know no points"
+    )
     decoder_channels: Annotated[int, Field(ge=4, le=256)] = Field(
         description="decoder width at 32 px"
     )
@@ -230,6 +237,10 @@ class TrainParams(Section):
             raise ValueError("identity and attribute each need at least one latent")
         if self.texture and len(self.attribute.get(self.texture, ())) != 1:
             raise ValueError(f"texture names {self.texture}, no attribute group of one latent")
+        if self.points and len(self.attribute.get(self.points, ())) != 1:
+            raise ValueError(f"points names {self.points}, no attribute group of one latent")
+        if self.points and (self.points == self.texture or self.points in self.spatial):
+            raise ValueError(f"points names {self.points}, which is texture or spatial already")
         if self.texture in self.spatial:
             raise ValueError(f"spatial names {self.texture}, which is the texture already")
         strangers = sorted(set(self.spatial) - set(self.attribute))

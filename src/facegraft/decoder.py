@@ -4,7 +4,8 @@ A stack of 18 modulated convolutions from 4 px up. Latent k sets scale and shift
 in layer k (adaptive instance normalisation, Huang & Belongie 2017; one style per layer as in
 StyleGAN, Karras et al. 2019). Spatial slots enter as extra channels at their own resolution. The
 stack ends at 32 px: its features are the flow that bends the target's texture, and what
-`texture.Retouch` adds.
+`texture.Retouch` adds. Where surface points are known, `points.PointMover` says beforehand how
+they move, and the stack only mends that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 from facegraft.config import NUM_LATENTS
 from facegraft.encoder import FINEST
-from facegraft.latents import Layout, texture_scale
+from facegraft.latents import Layout, points_scale, texture_scale
+from facegraft.points import Moved, PointMover, colours_at, spread
 from facegraft.texture import Painter, Retouch, TextureReader, bend, within
 
 
@@ -85,11 +87,11 @@ class Decoder(nn.Module):
         widths = {r: channels * min(FINEST // r, 4) for r in counts}
         self.plan = tuple(r for r, count in counts.items() for _ in range(count))
         self.first = {r: self.plan.index(r) for r in counts}  # its first layer
-        vectors = sum(shape[0] for shape in layout.shapes if len(shape) == 1)
-        self.start = nn.Linear(vectors, widths[4] * 16)
-        before = [widths[4], *(widths[r] for r in self.plan[:-1])]
+        vectors = sum(layout.sizes[k] for k in layout.vector_dimensions)
+        self.start = nn.Linear(vectors, widths[4] // 2 * 16)
+        before = [widths[4] // 2, *(widths[r] for r in self.plan[:-1])]
         self.layers = nn.ModuleList(
-            ModulatedLayer(width, widths[r], shape[0])
+            ModulatedLayer(width, widths[r], shape[0] * (2 if len(shape) == 2 else 1))
             for width, r, shape in zip(before, self.plan, layout.shapes, strict=True)
         )
         entering = {r: before[k] for r, k in self.first.items()}
@@ -111,30 +113,58 @@ class Decoder(nn.Module):
             nn.init.normal_(self.to_flow.weight, std=1e-3)
             nn.init.zeros_(self.to_flow.bias)  # type: ignore[arg-type]
             self.retouch = Retouch(channels, size // self.plan[-1])
+        self.mover: PointMover | None = None
+        if layout.points is not None and layout.texture is not None:
+            self.mover = PointMover(layout.shapes[layout.points][0], vectors)
+            self.guide = nn.Conv2d(6, entering[self.plan[-1]], 3, padding=1)
 
     def forward(self, z: Tensor) -> Decoded:
         """Packed latents (B, L) -> `Decoded`."""
         if self.reader is None:
-            return Decoded(*self.painter(self._trunk(z, {}), self.size))
+            return Decoded(*self.painter(self._trunk(z, {}, None), self.size))
         texture = self._texture(z)
-        x = self._trunk(z, self.reader(texture))  # (B, C, 32, 32)
+        field = self._field(z, texture)  # (B, 6, 32, 32) or None
+        x = self._trunk(z, self.reader(texture), field)  # (B, C, 32, 32)
+        flow, tint = self.to_flow(x), None
+        if field is not None:
+            flow, tint = flow + field[:, :2], field[:, 2:5]
         # Bicubic: bilinear steps of a coarse flow show as facets along the jaw.
-        flow = F.interpolate(self.to_flow(x), self.size, mode="bicubic", align_corners=False)
+        flow = F.interpolate(flow, self.size, mode="bicubic", align_corners=False)
         bent = bend(texture, flow)
-        change, mask_logits = self.retouch(x, bent)
+        change, mask_logits = self.retouch(x, bent, tint)
         return Decoded(within(bent + change), mask_logits, flow)
 
-    def _trunk(self, z: Tensor, read: dict[int, Tensor]) -> Tensor:
-        """The 18 layers: (B, L) and the reader's features -> (B, C, FINEST, FINEST)."""
+    def vectors(self, z: Tensor) -> Tensor:
+        """All vector latents of (B, L) side by side, elements of unit variance: (B, V)."""
         parts = self._unit_scale(z)
-        vectors = [part for part, shape in zip(parts, self.layout.shapes, strict=True)
-                   if len(shape) == 1]  # fmt: skip
-        x = F.leaky_relu(self.start(torch.cat(vectors, dim=1)), 0.2).view(len(z), -1, 4, 4)
+        return torch.cat([parts[k] for k in self.layout.vector_dimensions], dim=1)
+
+    def _field(self, z: Tensor, texture: Tensor) -> Tensor | None:
+        """How the target's points move and change colour, spread over the picture to be.
+
+        Returns:
+            (B, 6, FINEST, FINEST): flow x, y; tint of three channels; how much is known.
+        """
+        if self.mover is None or self.layout.points is None:
+            return None
+        k = self.layout.points
+        places = self.layout.split(z)[k].view(len(z), -1, 2) / points_scale(self.layout.sizes[k])
+        seen = self.mover.see(places, colours_at(texture, places))
+        moved: Moved = self.mover(seen, self.vectors(z))
+        carried = torch.cat([-moved.shift, moved.tint], dim=2)
+        return spread(places + moved.shift, carried, torch.sigmoid(moved.sight), self.plan[-1])
+
+    def _trunk(self, z: Tensor, read: dict[int, Tensor], field: Tensor | None) -> Tensor:
+        """The 18 layers: (B, L), the reader's features and the field -> (B, C, FINEST, FINEST)."""
+        parts = self._unit_scale(z)
+        x = F.leaky_relu(self.start(self.vectors(z)), 0.2).view(len(z), -1, 4, 4)
         for k, (resolution, layer) in enumerate(zip(self.plan, self.layers, strict=True)):
             if x.shape[-1] != resolution:
                 x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             if k == self.first[resolution]:
                 x = self._add_maps(x, parts, read)
+                if field is not None and x.shape[-1] == field.shape[-1]:
+                    x = x + self.guide(field)
             x = layer(x, self._style(parts[k], k))
         return x
 
@@ -150,9 +180,9 @@ class Decoder(nn.Module):
         return [part * part.shape[1] ** 0.5 for part in self.layout.split(z)]
 
     def _style(self, part: Tensor, k: int) -> Tensor:
-        """A vector as it is; a spatial slot by its channels' means over the picture."""
+        """A vector or points as they are; a spatial slot by its channels' means over the picture."""
         shape = self.layout.shapes[k]
-        return part if len(shape) == 1 else part.view(-1, *shape).mean(dim=(2, 3))
+        return part if len(shape) < 3 else part.view(-1, *shape).mean(dim=(2, 3))
 
     def _add_maps(self, x: Tensor, parts: list[Tensor], read: dict[int, Tensor]) -> Tensor:
         """What is known per place at this resolution: the slots, and what the texture shows."""

@@ -6,12 +6,14 @@ Patent [0106]: the layers project an image to the latent space, one latent per d
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.latents import Layout, texture_scale
+from facegraft.latents import Layout, points_scale, texture_scale
+from facegraft.points import LOOK, PointReader, PointsRead
 
 FINEST = 32
 """Pixels of the encoder's first stage and of the decoder's last layer, whatever the picture's size.
@@ -69,7 +71,8 @@ class LatentNorm(nn.Module):
 
     Without it identity latents shrink to a constant and L_id means nothing. A dimension longer
     than `LONGEST` is shortened to that, so that no outlier outweighs all else in a loss. Texture is
-    pixels, already of bounded energy: it is scaled only, or the decoder could not draw it exactly.
+    pixels and points are places, both of bounded energy: they are scaled only, or the decoder could
+    not use them exactly.
     """
 
     LONGEST = 2.0
@@ -77,19 +80,22 @@ class LatentNorm(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
-        self.sizes = [n for k, n in enumerate(layout.sizes) if k != layout.texture]
+        self.scales: dict[int, float] = {}
+        if layout.texture is not None:
+            self.scales[layout.texture] = texture_scale(layout.sizes[layout.texture])
+        if layout.points is not None:
+            self.scales[layout.points] = points_scale(layout.sizes[layout.points])
+        self.sizes = [n for k, n in enumerate(layout.sizes) if k not in self.scales]
         self.norm = nn.BatchNorm1d(sum(self.sizes), affine=False)
 
     def forward(self, z: Tensor) -> Tensor:
         """Raw latents (B, L) -> normalised latents (B, L)."""
-        raw = list(self.layout.split(z))
-        place = self.layout.texture
-        texture = None if place is None else raw.pop(place)
-        normal = self.norm(torch.cat(raw, dim=1)).split(self.sizes, dim=1)
+        raw = dict(enumerate(self.layout.split(z)))
+        kept = {k: raw.pop(k) * scale for k, scale in self.scales.items()}
+        normal = self.norm(torch.cat(list(raw.values()), dim=1)).split(self.sizes, dim=1)
         parts = self._shortened([part * part.shape[1] ** -0.5 for part in normal])
-        if place is not None and texture is not None:
-            parts.insert(place, texture * texture_scale(texture.shape[1]))
-        return torch.cat(parts, dim=1)
+        kept |= dict(zip(raw, parts, strict=True))
+        return torch.cat([kept[k] for k in sorted(kept)], dim=1)
 
     def _shortened(self, parts: list[Tensor]) -> list[Tensor]:
         lengths = [torch.linalg.vector_norm(part, dim=1, keepdim=True) for part in parts]
@@ -99,6 +105,21 @@ class LatentNorm(nn.Module):
         ]
 
 
+@dataclass(frozen=True)
+class Features:
+    """What an image's latents are made of.
+
+    Attributes:
+        maps: resolution r -> (B, C_r, r, r), r from 32 down to 4.
+        summary: (B, HIDDEN).
+        points: where the surface points lie; None where nobody knows any.
+    """
+
+    maps: dict[int, Tensor]
+    summary: Tensor
+    points: PointsRead | None
+
+
 class Encoder(nn.Module):
     """E of the patent.
 
@@ -106,9 +127,10 @@ class Encoder(nn.Module):
         layout: what the 18 latents are.
         size: image width and height, a power of two from 32.
         channels: width at the first stage; it doubles at each pooling up to eight times this.
+        points: surface points to read, 0 for none.
     """
 
-    def __init__(self, layout: Layout, size: int, channels: int) -> None:
+    def __init__(self, layout: Layout, size: int, channels: int, points: int = 0) -> None:
         super().__init__()
         self.layout = layout
         resolutions = [min(size // 2, FINEST)]
@@ -129,7 +151,7 @@ class Encoder(nn.Module):
                 raise ValueError(f"latent {k}: a slot of {height} px; choose from {resolutions}")
             width = widths[resolutions.index(height)]
             self.slots[str(k)] = nn.Conv2d(width, slot_channels, 1)
-        narrow = HIDDEN // 4
+        narrow = HIDDEN // 8
         self.summary = nn.Sequential(
             nn.Conv2d(widths[-1], narrow, 1, bias=False),
             nn.BatchNorm2d(narrow),
@@ -138,39 +160,52 @@ class Encoder(nn.Module):
             nn.Linear(narrow * COARSEST**2, HIDDEN),
             nn.LeakyReLU(0.2),
         )
-        self.vectors = nn.Linear(
-            HIDDEN, sum(n for k, n in enumerate(layout.sizes) if k not in spatial)
-        )
+        self.points: PointReader | None = None
+        if points:
+            seen = dict(list(zip(resolutions, widths, strict=True))[:-1])
+            self.points = PointReader(points, seen, HIDDEN)
+            self.measured = nn.Sequential(
+                nn.BatchNorm1d((2 + LOOK) * points, affine=False),
+                nn.Linear((2 + LOOK) * points, HIDDEN // 2),
+                nn.LeakyReLU(0.2),
+                nn.Linear(HIDDEN // 2, HIDDEN),
+            )
+        self.vectors = nn.Linear(HIDDEN, sum(layout.sizes[k] for k in layout.vector_dimensions))
         self.norm = LatentNorm(layout)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> packed latents (B, L)."""
-        return self.project(image, *self.features(image))
+        return self.project(image, self.features(image))
 
-    def features(self, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
-        """What the latents are made of.
-
-        Returns:
-            Resolution r: maps (B, C_r, r, r), r from 32 down to 4; and their summary (B, HIDDEN).
-        """
+    def features(self, image: Tensor) -> Features:
+        """What the latents of (B, 3, S, S) are made of."""
         maps: dict[int, Tensor] = {}
         x = self.stem(image)  # (B, C, 32, 32), or S/2 where that is less
         for i, stage in enumerate(self.stages):
             x = stage(x if i == 0 else self.pool(x))
             maps[x.shape[-1]] = x
-        return maps, self.summary(x)
+        summary = self.summary(x)
+        if self.points is None:
+            return Features(maps, summary, None)
+        points = self.points(maps, summary)
+        # The places are learnt from what is known about them, not from what they are used for.
+        measured = torch.cat([points.places.detach().flatten(1), points.look], dim=1)
+        summary = F.leaky_relu(summary + self.measured(measured), 0.2)
+        return Features(maps, summary, points)
 
-    def project(self, image: Tensor, maps: dict[int, Tensor], summary: Tensor) -> Tensor:
+    def project(self, image: Tensor, features: Features) -> Tensor:
         """The image and its `features` -> packed latents (B, L)."""
-        return self.norm(self._pack(image, maps, self.vectors(summary)))
+        return self.norm(self._pack(image, features))
 
-    def _pack(self, image: Tensor, maps: dict[int, Tensor], vectors: Tensor) -> Tensor:
-        parts = []
+    def _pack(self, image: Tensor, features: Features) -> Tensor:
+        parts, vectors = [], self.vectors(features.summary)
         for k, shape in enumerate(self.layout.shapes):
             if k == self.layout.texture:
                 parts.append(F.pixel_unshuffle(image, 2).flatten(1))
+            elif k == self.layout.points and features.points is not None:
+                parts.append(features.points.places.detach().flatten(1))
             elif len(shape) == 3:
-                parts.append(self.slots[str(k)](maps[shape[1]]).flatten(1))
+                parts.append(self.slots[str(k)](features.maps[shape[1]]).flatten(1))
             else:
                 part, vectors = vectors[:, : shape[0]], vectors[:, shape[0] :]
                 parts.append(part)

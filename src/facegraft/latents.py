@@ -26,14 +26,16 @@ class Layout:
     Attributes:
         identity: sub-dimension -> latent indices, e.g. {"eyes": (6,)} [0109].
         attribute: the same for all other indices, e.g. {"expression": (4, 10)}.
-        shapes: per dimension (D,) for a vector or (C, H, W) for a spatial slot.
+        shapes: per dimension (D,) for a vector, (C, H, W) for a spatial slot, (K, 2) for points.
         texture: the slot that holds the image's own pixels, (12, S/2, S/2), if there is one.
+        points: the dimension that holds where the image's surface points lie, if there is one.
     """
 
     identity: Mapping[str, tuple[int, ...]]
     attribute: Mapping[str, tuple[int, ...]]
     shapes: tuple[tuple[int, ...], ...]
     texture: int | None = None
+    points: int | None = None
 
     def __post_init__(self) -> None:
         named = sorted(
@@ -68,6 +70,11 @@ class Layout:
         return tuple(k for k, shape in enumerate(self.shapes) if len(shape) == 3)
 
     @property
+    def vector_dimensions(self) -> tuple[int, ...]:
+        """Dimensions that are plain vectors."""
+        return tuple(k for k, shape in enumerate(self.shapes) if len(shape) == 1)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """A name for each dimension, e.g. "eyes", "expression/0"."""
         names = [""] * NUM_LATENTS
@@ -98,6 +105,12 @@ def texture_scale(size: int) -> float:
     """Factor that gives `size` pixel levels in [-1, 1] an energy of about 1; their mean square
     is about 0.3 in the rendered crops."""
     return float((0.3 * size) ** -0.5)
+
+
+def points_scale(size: int) -> float:
+    """Factor that gives `size` places in [-1, 1] an energy of about 1. Two unrelated images then
+    lie far less than 1 apart: that a face's points move is what a swap is for."""
+    return float((0.25 * size) ** -0.5)
 
 
 def source_weights(layout: Layout, transplant: Collection[str] | None = None) -> Tensor:

@@ -92,15 +92,31 @@ def teacher_loss(read: Tensor, known: Tensor) -> Tensor:
     return (read - known).square().mean()
 
 
-def anchor_loss(read: Tensor, anchors: Tensor) -> Tensor:
-    """Mean distance of the surface points from where they are read, in halves of the side.
+def place_loss(read: Tensor, known: Tensor, seen: Tensor) -> Tensor:
+    """Mean distance of surface points from where they are said to lie or go, in halves of the side.
 
     Args:
-        read: (B, K, 2). anchors: (B, K, 3), x, y and 1 where visible; a hidden one counts .1.
+        read, known: (B, K, 2). seen: (B, K), 1 where visible; a hidden point counts .1.
     """
-    weight = anchors[..., 2] + 0.1
-    distance = torch.linalg.vector_norm(read - anchors[..., :2] + 1e-6, dim=2)
+    weight = seen + 0.1
+    distance = torch.linalg.vector_norm(read - known + 1e-6, dim=2)
     return (distance * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def tint_loss(tint: Tensor, swap: Tensor, target: Tensor, seen: Tensor) -> Tensor:
+    """How far the change of the points' colours is off, (B, K, 3) x 3, mean over channels.
+
+    Args:
+        tint: as predicted. swap, target: the points' colours in the true swap and in the target.
+        seen: (B, K), 1 where both show the point; others do not count.
+    """
+    error = (tint - (swap - target)).abs().mean(dim=2)
+    return (error * seen).sum() / seen.sum().clamp_min(1.0)
+
+
+def sight_loss(sight: Tensor, seen: Tensor) -> Tensor:
+    """Binary cross-entropy of which points the swap shows, logits (B, K), to what is known."""
+    return F.binary_cross_entropy_with_logits(sight, seen)
 
 
 def contrast_loss(layout: Layout, z: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:

@@ -31,6 +31,10 @@ class ModelConfig(Section):
     """Attribute group -> (channels, map size in pixels)."""
     texture: str = ""
     """Attribute group that keeps the target's own pixels; empty for none."""
+    points: str = ""
+    """Attribute group that keeps where the target's surface points lie; empty for none."""
+    surface_points: int = 0
+    """How many surface points the encoder reads."""
     canonical: tuple[tuple[float, float], ...]
     """The five alignment points (`dataset.LANDMARKS`) in a crop, as fractions of its side."""
 
@@ -40,12 +44,15 @@ class ModelConfig(Section):
         size = grids[0].size
         points = np.mean([grid.landmarks.mean(axis=(0, 1)) for grid in grids], axis=0) / size
         spatial = {} if params.vector_only else params.spatial
+        known = min(grid.anchors.shape[2] for grid in grids)
         return cls(
             size=size,
             channels=params.channels,
             decoder_channels=params.decoder_channels,
             latent_dim=params.latent_dim,
             texture="" if params.vector_only else params.texture,
+            points="" if params.vector_only or not known else params.points,
+            surface_points=known,
             canonical=tuple((float(x), float(y)) for x, y in points),
             identity=params.identity,
             attribute=params.attribute,
@@ -61,7 +68,10 @@ class ModelConfig(Section):
         texture = self.attribute[self.texture][0] if self.texture else None
         if texture is not None:
             shapes[texture] = (12, self.size // 2, self.size // 2)
-        return Layout(self.identity, self.attribute, tuple(shapes), texture)
+        points = self.attribute[self.points][0] if self.points else None
+        if points is not None:
+            shapes[points] = (self.surface_points, 2)
+        return Layout(self.identity, self.attribute, tuple(shapes), texture, points)
 
 
 class Model(nn.Module):
@@ -71,7 +81,9 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.layout = config.layout()
-        self.encoder = Encoder(self.layout, config.size, config.channels)
+        self.encoder = Encoder(
+            self.layout, config.size, config.channels, config.surface_points
+        )
         self.decoder = Decoder(self.layout, config.size, config.decoder_channels)
 
     def fused(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from facegraft.encoder import HIDDEN
 from facegraft.latents import Layout
 
 Groups = Mapping[str, tuple[int, int]]
@@ -20,25 +19,10 @@ class Teachers(nn.Module):
     A code group that bears a latent group's name ("eyes", "pose") is read from that group's
     dimensions alone, so each dimension comes to mean what it is called; all other groups are read
     from all identity (or attribute) vectors together. Spatial slots are not read.
-
-    Where the surface points lie is read from the encoder's summary: geometry is what both
-    identity and pose are made of, and hundreds of points teach it faster than a code does.
-
-    Args:
-        anchors: (K, 2), where the surface points lie in the mean picture.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        identity_groups: Groups,
-        attribute_groups: Groups,
-        anchors: Tensor,
-    ) -> None:
+    def __init__(self, layout: Layout, identity_groups: Groups, attribute_groups: Groups) -> None:
         super().__init__()
-        self.anchors = nn.Linear(HIDDEN, anchors.numel())
-        with torch.no_grad():
-            self.anchors.bias.copy_(anchors.flatten())
         self.layout = layout
         self.groups = {"identity": identity_groups, "attribute": attribute_groups}
         self.readers = nn.ModuleDict()
@@ -62,11 +46,6 @@ class Teachers(nn.Module):
             for side, groups in self.groups.items()
         )
         return identity, attribute
-
-    def place(self, summary: Tensor) -> Tensor:
-        """The encoder's summary (B, HIDDEN) -> x, y of the surface points (B, K, 2)."""
-        read: Tensor = self.anchors(summary)
-        return read.view(len(summary), -1, 2)
 
     def _read(self, side: str, group: str, z: Tensor) -> Tensor:
         dimensions = self._dimensions(side, group)

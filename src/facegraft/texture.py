@@ -64,11 +64,24 @@ class Retouch(nn.Module):
         nn.init.normal_(self.last.weight, std=1e-2)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, bent: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, h, h) and bent (B, 3, S, S) -> change (B, 3, S, S), mask (B, 1, S, S)."""
+    def forward(
+        self, x: Tensor, bent: Tensor, tint: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What to add, and where the swap differs from the target.
+
+        Args:
+            x: (B, C, h, h), the trunk's features.
+            bent: (B, 3, S, S).
+            tint: (B, 3, h, h), a change of colour that is known already.
+
+        Returns:
+            Change (B, 3, S, S) and mask logits (B, 1, S, S).
+        """
         x = torch.cat([x, F.pixel_unshuffle(bent, self.factor)], dim=1)
         x = F.leaky_relu(self.first(x), 0.2)
         x = self.last(x + F.leaky_relu(self.second(x), 0.2))
+        if tint is not None:
+            x = x + F.pad(tint, (0, 0, 0, 0, 0, 1))
         x = F.interpolate(x, bent.shape[-1], mode="bicubic", align_corners=False)
         change, mask = x.split((3, 1), dim=1)
         return change, mask

@@ -23,8 +23,9 @@ from facegraft import losses as loss
 from facegraft.batches import Batch, draw_batch
 from facegraft.config import TrainParams
 from facegraft.dataset import Grid
-from facegraft.latents import fuse, source_weights
+from facegraft.latents import Layout, fuse, source_weights
 from facegraft.model import Model, ModelConfig
+from facegraft.points import PointsRead, colours_at
 from facegraft.teachers import Teachers
 
 
@@ -62,12 +63,10 @@ def init_state(params: TrainParams, config: ModelConfig, grid: Grid) -> TrainSta
     """A fresh state, a pure function of params.seed; `grid` tells the codes' groups."""
     torch.manual_seed(params.seed)
     model = Model(config)
-    teachers = Teachers(
-        model.layout,
-        grid.identity_groups,
-        grid.attribute_groups,
-        anchors=torch.from_numpy(grid.anchors[..., :2].astype(np.float32).mean(axis=(0, 1))),
-    )
+    teachers = Teachers(model.layout, grid.identity_groups, grid.attribute_groups)
+    if model.encoder.points is not None:
+        anchors = grid.anchors[..., :2].astype(np.float32).mean(axis=(0, 1))
+        model.encoder.points.start_at(torch.from_numpy(anchors))
     optimizer = torch.optim.AdamW(
         parameter_groups(model, teachers),
         lr=params.learning_rate,
@@ -131,16 +130,17 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
 def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
     """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
     model, layout = state.model, state.model.layout
-    maps, summary = model.encoder.features(batch.images)
-    z = model.encoder.project(batch.images, maps, summary)  # (N, L)
+    features = model.encoder.features(batch.images)
+    z = model.encoder.project(batch.images, features)  # (N, L)
     identity_read, attribute_read = state.teachers(z)
     values = {
         "identity_teacher_loss": loss.teacher_loss(identity_read, batch.identity_code),
         "attribute_teacher_loss": loss.teacher_loss(attribute_read, batch.attribute_code),
-        "anchor_loss": loss.anchor_loss(state.teachers.place(summary), batch.anchors),
         "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
         "consistency_loss": loss.attribute_loss(layout, z[batch.true_swap], z[batch.target]),
     }
+    if features.points is not None:
+        values |= point_losses(model, batch, z, features.points)
     if state.step < params.teach_steps:
         return values
     weights = torch.stack([source_weights(layout, part and (part,)) for part in batch.transplant])
@@ -165,6 +165,37 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
         flow = decoded.flow[: len(swap)]
         values["flow_loss"] = loss.flow_loss(flow, truth, before, batch.still)
     return values
+
+
+def point_losses(model: Model, batch: Batch, z: Tensor, read: PointsRead) -> dict[str, Tensor]:
+    """Whether surface points are read rightly, and moved rightly by the pairs of the batch."""
+    places, seen = batch.anchors[..., :2], batch.anchors[..., 2]
+    stages = [loss.place_loss(stage, places, seen) for stage in read.stages]
+    values = {"anchor_loss": torch.stack(stages).mean()}
+    mover = model.decoder.mover
+    if mover is None:
+        return values
+    swap, target, vectors = batch.moved_swap, batch.moved_target, model.decoder.vectors(z)
+    taken = taken_elements(model.layout, batch.moved_part)  # (M, V)
+    fused = torch.where(taken, vectors[batch.moved_source], vectors[target])
+    at = read.places.detach()
+    moved = mover(mover.see(at, colours_at(batch.images, at))[target], fused)
+    known = colours_at(batch.images, places)
+    return values | {
+        "shift_loss": loss.place_loss(moved.shift, places[swap] - places[target], seen[swap]),
+        "tint_loss": loss.tint_loss(
+            moved.tint, known[swap], known[target], seen[swap] * seen[target]
+        ),
+        "sight_loss": loss.sight_loss(moved.sight, seen[swap]),
+    }
+
+
+def taken_elements(layout: Layout, parts: Sequence[str | None]) -> Tensor:
+    """Which elements of the vector latents a swap takes from the source: bool (P, V)."""
+    dimensions = list(layout.vector_dimensions)
+    sizes = torch.tensor([layout.sizes[k] for k in dimensions])
+    rows = {part: source_weights(layout, part and (part,))[dimensions] for part in set(parts)}
+    return torch.stack([rows[part] for part in parts]).repeat_interleave(sizes, dim=1) > 0
 
 
 def scheduled_rate(step: int, params: TrainParams) -> float:

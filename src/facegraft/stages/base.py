@@ -14,7 +14,7 @@ from facegraft.adapters.store import load_grids
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, CARD
 from facegraft.benchmark import ROWS, draw_pairs
-from facegraft.checkpoint import WEIGHTS, halve_teachers, load_model, read_json, save_model
+from facegraft.checkpoint import WEIGHTS, CheckpointError, halve_teachers, load_model, read_json, save_model
 from facegraft.config import Params
 from facegraft.model import Model
 from facegraft.project import Project
@@ -72,13 +72,24 @@ def ship(own: Project, params: Params, folder: Path, report: Progress) -> Decisi
         save_model(load_model(own.model), Path(scratch), half=True)
         model = load_model(Path(scratch))  # judged is what is shipped, rounding included
     figures = _figures(own, params, model, report)
-    shipped = load_model(folder) if (folder / WEIGHTS).exists() else None
+    shipped = _shipped(folder, report)
     comparable = shipped is not None and shipped.config.size == model.config.size
     known = _figures(own, params, shipped, report) if shipped and comparable else None
     decision = decide(figures, known, params.promote)
     if decision.promote:
         _write(own, params, model, figures, folder)
     return decision
+
+
+def _shipped(folder: Path, report: Progress) -> Model | None:
+    """The weights in `folder`, if this code can still run them; others cannot be compared."""
+    if not (folder / WEIGHTS).exists():
+        return None
+    try:
+        return load_model(folder)
+    except CheckpointError as error:
+        report(0, 1, f"no comparison with what is shipped now: {error}")
+        return None
 
 
 def _figures(

@@ -38,7 +38,7 @@ from facegraft.training import StepMetrics, TrainState, init_state
 from facegraft.training import train as train_steps
 
 METHOD = (
-    "batches", "decoder", "encoder", "latents", "losses", "model", "teachers", "texture",
+    "batches", "decoder", "encoder", "latents", "losses", "model", "points", "teachers", "texture",
     "training",
 )  # fmt: skip
 """Modules that the weights depend on; dvc.yaml names them too."""
