@@ -180,7 +180,7 @@ class Decoder(nn.Module):
         return [part * part.shape[1] ** 0.5 for part in self.layout.split(z)]
 
     def _style(self, part: Tensor, k: int) -> Tensor:
-        """A vector or points as they are; a spatial slot by its channels' means over the picture."""
+        """A vector or points as they are; a spatial slot by its channels' means."""
         shape = self.layout.shapes[k]
         return part if len(shape) < 3 else part.view(-1, *shape).mean(dim=(2, 3))
 

@@ -81,9 +81,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.layout = config.layout()
-        self.encoder = Encoder(
-            self.layout, config.size, config.channels, config.surface_points
-        )
+        self.encoder = Encoder(self.layout, config.size, config.channels, config.surface_points)
         self.decoder = Decoder(self.layout, config.size, config.decoder_channels)
 
     def fused(

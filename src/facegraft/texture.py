@@ -64,9 +64,7 @@ class Retouch(nn.Module):
         nn.init.normal_(self.last.weight, std=1e-2)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, x: Tensor, bent: Tensor, tint: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, bent: Tensor, tint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What to add, and where the swap differs from the target.
 
         Args:

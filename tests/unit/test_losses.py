@@ -94,8 +94,26 @@ def test_flow_loss_is_the_distance_to_the_known_place_where_it_shows() -> None:
     assert losses.flow_loss(right, swap, target, still).item() == pytest.approx(0.14, abs=1e-6)
 
 
-def test_anchor_loss_is_a_mean_distance_where_hidden_points_count_a_tenth() -> None:
+def test_place_loss_is_a_mean_distance_where_hidden_points_count_a_tenth() -> None:
     read = torch.zeros(1, 2, 2)
     anchors = torch.tensor([[[0.3, 0.4, 1.0], [3.0, 4.0, 0.0]]])
     expected = (0.5 * 1.1 + 5.0 * 0.1) / 1.2
-    assert losses.anchor_loss(read, anchors).item() == pytest.approx(expected, abs=1e-4)
+    assert losses.place_loss(read, anchors[..., :2], anchors[..., 2]).item() == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+def test_tint_loss_counts_points_that_both_pictures_show() -> None:
+    swap, target = torch.full((1, 2, 3), 0.5), torch.zeros(1, 2, 3)
+    tint = torch.tensor([[[0.5, 0.5, 0.2], [9.0, 9.0, 9.0]]])
+    seen = torch.tensor([[1.0, 0.0]])
+    assert losses.tint_loss(tint, swap, target, seen).item() == pytest.approx(0.1)
+    assert losses.tint_loss(tint, swap, target, torch.zeros(1, 2)).item() == 0.0
+
+
+def test_sight_loss_is_the_cross_entropy_of_what_is_shown() -> None:
+    logits = torch.tensor([[0.0, 100.0]])
+    assert losses.sight_loss(logits, torch.tensor([[1.0, 1.0]])).item() == pytest.approx(
+        math.log(2) / 2
+    )
+    assert losses.sight_loss(logits, torch.tensor([[1.0, 0.0]])).item() > 49

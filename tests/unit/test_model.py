@@ -50,8 +50,8 @@ def test_each_dimension_has_unit_energy_whatever_its_size(model: Model) -> None:
     model.train()
     z = model.encoder(torch.rand(64, 3, 32, 32) * 2 - 1)
     for k, part in enumerate(model.layout.split(z)):
-        if k == model.layout.texture:
-            continue  # pixels keep the picture's own energy
+        if k in (model.layout.texture, model.layout.points):
+            continue  # pixels and places keep the picture's own energy
         assert part.square().sum(dim=1).mean().item() == pytest.approx(1.0, abs=0.05)
 
 
@@ -104,7 +104,7 @@ def test_swapping_an_image_with_itself_is_its_reconstruction(model: Model) -> No
 
 def test_paste_back_keeps_the_target_where_the_mask_is_shut(model: Model) -> None:
     target = torch.rand(1, 3, 32, 32)
-    decoded = model.decoder(torch.randn(1, model.layout.length))
+    decoded = model.eval().decoder(torch.randn(1, model.layout.length))
     shut = type(decoded)(decoded.image, torch.full_like(decoded.mask_logits, -1e4))
     assert torch.equal(paste_back(shut, target), target)
     doubtful = type(decoded)(decoded.image, torch.full_like(decoded.mask_logits, -1.0))

@@ -6,19 +6,23 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import changed_mask, draw_batch
+from facegraft.batches import MOVED, changed_mask, draw_batch
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
 from facegraft.dataset import Mix
 from facegraft.heldout import all_below
+from facegraft.model import ModelConfig
 from facegraft.training import (
     NonFiniteLoss,
     TrainState,
     follow,
+    init_state,
     parameter_groups,
     scheduled_rate,
+    taken_elements,
     train,
 )
 from tests import tiny
@@ -66,6 +70,36 @@ def test_a_region_swap_takes_one_region_and_the_mixed_row_is_its_truth() -> None
     assert seen == {(1, 0, 4), (4, 0, 4), (0, 4, 0)}
 
 
+def test_points_are_moved_by_pairs_whose_truth_the_block_holds() -> None:
+    grid = replace(tiny.faces(rows=6), mixes=(Mix(4, 0, 1, "eyes"),))
+    section = tiny.train_params(batch_identities=3)
+    batch = draw_batch([grid], section, step=0)
+    rows, columns = batch.identity.tolist(), section.batch_attributes
+    seen = set()
+    for source, target, truth, part in zip(
+        batch.moved_source.tolist(), batch.moved_target.tolist(), batch.moved_swap.tolist(),
+        batch.moved_part, strict=True,
+    ):  # fmt: skip
+        assert truth % columns == target % columns
+        seen.add((rows[source], rows[target], rows[truth], part))
+    assert {way for way in seen if way[3]} == {
+        (1, 0, 4, "eyes"), (4, 0, 4, "eyes"), (0, 4, 0, "eyes"),
+    }  # fmt: skip
+    assert all(source == truth for source, _, truth, part in seen if part is None)
+    many = draw_batch([tiny.faces(rows=9)], tiny.train_params(batch_identities=9), step=0)
+    assert len(many.moved_part) == len(many.moved_swap) == MOVED
+
+
+def test_what_a_swap_takes_of_the_vectors_is_told_element_by_element() -> None:
+    state = tiny.state()
+    layout = state.model.layout
+    taken = taken_elements(layout, [None, "nose"])
+    owners = [k for k in layout.vector_dimensions for _ in range(layout.sizes[k])]
+    assert taken.shape == (2, len(owners))
+    for row, dimensions in zip(taken, (layout.identity_dimensions, (8,)), strict=True):
+        assert {k for k, on in zip(owners, row.tolist(), strict=True) if on} == set(dimensions)
+
+
 def test_without_mixes_every_pair_is_a_whole_swap() -> None:
     batch = draw_batch([tiny.faces()], tiny.train_params(batch_regions=2), step=1)
     assert set(batch.transplant) == {None}
@@ -110,7 +144,14 @@ def test_teaching_comes_first_then_all_losses_are_reported() -> None:
     assert set(steps[1].losses) == set(section.weights.model_dump())
     plain = tiny.train_params(vector_only=True)
     last = list(train(tiny.state(vector_only=True), [tiny.faces()], plain))[-1]
-    assert set(last.losses) == set(section.weights.model_dump()) - {"flow_loss"}
+    of_texture = {"flow_loss", "shift_loss", "tint_loss", "sight_loss"}
+    assert set(last.losses) == set(section.weights.model_dump()) - of_texture
+    unknown = replace(tiny.faces(), anchors=np.zeros((4, 3, 0, 3), np.float16))
+    state = init_state(section, ModelConfig.from_params(section, [unknown]), unknown)
+    last = list(train(state, [unknown], section))[-1]
+    of_points = {"anchor_loss", "shift_loss", "tint_loss", "sight_loss"}
+    assert set(last.losses) == set(section.weights.model_dump()) - of_points
+    assert last.losses["flow_loss"] >= 0
 
 
 def test_the_loop_learns_a_grid_by_heart() -> None:

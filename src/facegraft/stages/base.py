@@ -14,7 +14,14 @@ from facegraft.adapters.store import load_grids
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, CARD
 from facegraft.benchmark import ROWS, draw_pairs
-from facegraft.checkpoint import WEIGHTS, CheckpointError, halve_teachers, load_model, read_json, save_model
+from facegraft.checkpoint import (
+    WEIGHTS,
+    CheckpointError,
+    halve_teachers,
+    load_model,
+    read_json,
+    save_model,
+)
 from facegraft.config import Params
 from facegraft.model import Model
 from facegraft.project import Project
