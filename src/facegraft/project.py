@@ -52,6 +52,16 @@ class Project:
         return self.build / "evaluation"
 
     @property
+    def benchmark(self) -> Path:
+        """Per model: what `facegraft benchmark` found out."""
+        return self.build / "benchmark"
+
+    @property
+    def benchmark_data(self) -> Path:
+        """The benchmark's own characters, rendered on first use."""
+        return self.build / "benchmark-data"
+
+    @property
     def promotion(self) -> Path:
         """The last promotion decision: decision.json."""
         return self.build / "promotion"
