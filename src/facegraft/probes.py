@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from facegraft.benchmark import Further, Pair, PairImages
 from facegraft.dataset import Grid
 from facegraft.images import to_tensor
-from facegraft.readings import LENGTH, READINGS, size, truth, visible
+from facegraft.readings import LENGTH, READINGS, mirrored, size, truth, visible
 
 SIDE = 64
 """Pixels that a probe sees; larger pictures are averaged down to it."""
@@ -31,7 +31,10 @@ ERRORS = {
 }
 """Metric of the benchmark -> what is read for it."""
 
-BATCH, LEARNING_RATE = 64, 3e-3
+BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 3e-3, 0.05
+
+SHIFT = 3
+"""Pixels by which a training picture is moved at most, either way."""
 
 
 class Probes(nn.Module):
@@ -53,7 +56,7 @@ class Probes(nn.Module):
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             ]
-        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3))
         self.head = nn.Linear(widths[-1] * (SIDE // 32) ** 2, LENGTH)
         self.register_buffer("mean", torch.zeros(LENGTH))
         self.register_buffer("spread", torch.ones(LENGTH))
@@ -86,13 +89,14 @@ def train_probes(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         probes = Probes()
-        probes.mean, probes.spread = wanted.mean(0), wanted.std(0).clamp_min(0.05)
+        probes.mean, probes.spread = wanted.mean(0), _spread(wanted)
         steps = epochs * -(-len(images) // BATCH)
-        optimiser = torch.optim.AdamW(probes.parameters(), LEARNING_RATE, weight_decay=0.01)
+        optimiser = torch.optim.AdamW(probes.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
         for step, chosen in enumerate(_batches(len(images), epochs, seed)):
-            aim = (wanted[chosen] - probes.mean) / probes.spread
-            error = (probes.normalised(images[chosen]) - aim).square() * seen[chosen]
+            shown, aim = _mirrored(_shifted(images[chosen]), wanted[chosen])
+            aim = (aim - probes.mean) / probes.spread
+            error = (probes.normalised(shown) - aim).square() * seen[chosen]
             optimiser.zero_grad(set_to_none=True)
             _evenly(error).backward()
             optimiser.step()
@@ -106,6 +110,28 @@ def _batches(images: int, epochs: int, seed: int) -> Iterator[Tensor]:
     rng = np.random.default_rng((seed, 3))
     for _ in range(epochs):
         yield from torch.from_numpy(rng.permutation(images)).split(BATCH)
+
+
+def _shifted(images: Tensor) -> Tensor:
+    """The whole batch moved by up to `SHIFT` pixels, its border repeated."""
+    x, y = (int(torch.randint(2 * SHIFT + 1, ())) for _ in range(2))
+    wide = F.pad(images, (SHIFT,) * 4, mode="replicate")
+    return wide[..., y : y + images.shape[-2], x : x + images.shape[-1]]
+
+
+def _mirrored(images: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+    """Every other batch seen in a mirror, and what is then true of it."""
+    if torch.rand(()) < 0.5:
+        return images, aim
+    return images.flip(-1), torch.from_numpy(mirrored(aim.numpy()))
+
+
+def _spread(wanted: Tensor) -> Tensor:
+    """(LENGTH,): one scale for all numbers of a reading, so that what varies most counts most."""
+    spread = torch.ones(LENGTH)
+    for part in READINGS.values():
+        spread[part] = wanted[:, part].var(0).mean().sqrt()
+    return spread
 
 
 def _evenly(error: Tensor) -> Tensor:

@@ -57,6 +57,20 @@ def visible(grid: Grid) -> np.ndarray:
     return seen
 
 
+def mirrored(readings: np.ndarray) -> np.ndarray:
+    """(..., LENGTH) of a face -> of the same face seen in a mirror."""
+    sides = {"Left": "Right", "Right": "Left"}
+    order, sign = np.arange(LENGTH), np.ones(LENGTH, np.float32)
+    for place, name in enumerate(EXPRESSION_NAMES):
+        side = next((side for side in sides if name.endswith(side)), None)
+        if side is not None:
+            order[place] = EXPRESSION_NAMES.index(name.removesuffix(side) + sides[side])
+    turned = [READINGS["pose"].start + ANGLES.index(name) for name in ("yaw", "roll")]
+    turned.append(READINGS["light"].start + CODE_MEMBERS["lighting"].index("light_azimuth"))
+    sign[turned] = -1
+    return readings[..., order] * sign
+
+
 def _readings(code: np.ndarray) -> np.ndarray:
     """An attribute code (Q,) in the units of `READINGS`."""
     angles = np.array([_scalar(code, name) for name in ANGLES])

@@ -28,8 +28,8 @@ MARKER = "benchmark.json"
 MIXES = 5
 """Mixed rows of a region grid: one for each sub-dimension that the renderer can mix."""
 
-PROBE_SIZE, PROBE_ROWS, PROBE_COLUMNS = 64, 2, 16
-"""Pixels and shape of a probe grid: few identities, many attribute sets."""
+PROBE_SIZE, PROBE_ROWS, PROBE_COLUMNS = 64, 2, 4
+"""Pixels and shape of a probe grid: small, so that there are many of both."""
 
 
 @dataclass(frozen=True)
