@@ -48,7 +48,7 @@ class Project:
 
     @property
     def evaluation(self) -> Path:
-        """benchmark.json, calibration.json, pairs.png."""
+        """benchmark.json, calibration.json, pairs.png, the dimension report's pictures."""
         return self.build / "evaluation"
 
     @property
