@@ -7,7 +7,7 @@ of the source copied. Metrics are keyed `row/metric`, e.g. `model/psnr_changed`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from facegraft.batches import changed_mask
 from facegraft.dataset import FACE_REGIONS, Grid
 from facegraft.images import to_tensor, to_uint8
 from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
-from facegraft.metrics import psnr, ssim
+from facegraft.metrics import gmsd, psnr, ssim
 from facegraft.model import Model, paste_back
 
 ROWS = ("model", "true_swap", "copy_target", "copy_source")
@@ -105,6 +105,21 @@ def draw_region_pairs(grids: Sequence[Grid], per_mix: int, seed: int) -> list[Pa
     return pairs
 
 
+def draw_round(grids: Sequence[Grid], seed: int) -> list[Pair]:
+    """Everybody once as source and once as target: in each grid the people stand in a ring.
+
+    i != j and a != b as in `draw_pairs`; a pure function of the grids' shapes and `seed`.
+    """
+    rng = np.random.default_rng((seed, 2))
+    pairs = []
+    for g, grid in enumerate(grids):
+        ring = rng.permutation(grid.people)
+        for i, j in zip(ring.tolist(), np.roll(ring, -1).tolist(), strict=True):
+            a, b = (int(x) for x in rng.choice(grid.images.shape[1], 2, replace=False))
+            pairs.append(Pair(grid=g, i=i, a=a, j=j, b=b))
+    return pairs
+
+
 def pairs_hash(grids: Sequence[Grid], pairs: Sequence[Pair], data_version: str) -> str:
     """Names the benchmark: two figures compare only if theirs is the same."""
     lines = [data_version]
@@ -161,6 +176,10 @@ def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
     )
 
 
+Further = Callable[[Pair, PairImages, Mapping[str, Tensor]], Iterable[tuple[str, float]]]
+"""More figures of one pair, keyed `row/metric`; the mapping holds each row's picture."""
+
+
 def benchmark(
     model: Model,
     grids: Sequence[Grid],
@@ -176,17 +195,32 @@ def benchmark(
     A face that the judge does not find counts as similarity 0, not closer to the source, not
     retrieved: a missing figure never flatters.
     """
+    columns = measure_pairs(model, grids, pairs, [judged_by(gallery, embed)], report)
+    return {key: _mean(values) for key, values in columns.items()}
+
+
+def measure_pairs(
+    model: Model,
+    grids: Sequence[Grid],
+    pairs: Sequence[Pair],
+    further: Sequence[Further],
+    report: Callable[[int, int, str], None],
+) -> dict[str, np.ndarray]:
+    """Every figure of every pair: `row/metric` -> float64 (pairs,); NaN where it was not measured.
+
+    Args:
+        further: what is measured beside the losses and the pictures, e.g. `judged_by`.
+    """
     figures: dict[str, list[float]] = {}
     for index, pair in enumerate(pairs):
-        for key, value in _pair_figures(model, grids, pair, gallery, embed):
+        for key, value in _pair_figures(model, grids, pair, further):
             figures.setdefault(key, []).append(value)
         report(index + 1, len(pairs), "benchmark: pairs")
-    means = {key: _mean(values) for key, values in figures.items()}
-    gain = means["model/psnr_changed"] - means["copy_target/psnr_changed"]
-    return {**means, "model/psnr_changed_gain": gain}
+    columns = {key: np.array(values, np.float64) for key, values in figures.items()}
+    gain = columns["model/psnr_changed"] - columns["copy_target/psnr_changed"]
+    return {**columns, "model/psnr_changed_gain": gain}
 
 
-@torch.no_grad()
 def region_benchmark(
     model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]
 ) -> dict[str, float]:
@@ -194,6 +228,14 @@ def region_benchmark(
 
     Beside it `copy_target/...`, and what the model adds to that, `model/psnr_changed_gain_eyes`.
     """
+    return {key: _mean(v) for key, v in measure_regions(model, grids, pairs).items()}
+
+
+@torch.no_grad()
+def measure_regions(
+    model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]
+) -> dict[str, np.ndarray]:
+    """The figures of `region_benchmark` pair by pair: key -> float64 (pairs of that region,)."""
     figures: dict[str, list[float]] = {}
     for pair in pairs:
         images = pair_images(grids, pair)
@@ -202,38 +244,35 @@ def region_benchmark(
         for row, image in (("model", swap), ("copy_target", images.target)):
             value = psnr(image, images.true_swap, images.changed).item()
             figures.setdefault(f"{row}/psnr_changed_{pair.region}", []).append(value)
-    means = {key: _mean(values) for key, values in figures.items()}
-    return means | {
-        f"model/psnr_changed_gain_{region}": means[f"model/psnr_changed_{region}"]
-        - means[f"copy_target/psnr_changed_{region}"]
+    columns = {key: np.array(values, np.float64) for key, values in figures.items()}
+    return columns | {
+        f"model/psnr_changed_gain_{region}": columns[f"model/psnr_changed_{region}"]
+        - columns[f"copy_target/psnr_changed_{region}"]
         for region in dict.fromkeys(str(pair.region) for pair in pairs)
     }
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: np.ndarray) -> float:
     """Mean of what was measured; NaN if nothing was."""
-    measured = [v for v in values if np.isfinite(v)]
-    return float(np.mean(measured)) if measured else float("nan")
+    measured = values[np.isfinite(values)]
+    return float(measured.mean()) if len(measured) else float("nan")
 
 
 @torch.no_grad()
 def _pair_figures(
-    model: Model, grids: Sequence[Grid], pair: Pair, gallery: Gallery, embed: Embed
+    model: Model, grids: Sequence[Grid], pair: Pair, further: Sequence[Further]
 ) -> Iterator[tuple[str, float]]:
     images = pair_images(grids, pair)
-    swap = paste_back(model.swap(images.source, images.target), images.target)
-    z_source, z_target = model.encoder(images.source), model.encoder(images.target)
-    known = gallery.embeddings[pair.grid]
-    judged = {
-        "model": (swap, embed(to_uint8(swap[0]))),
-        "true_swap": (images.true_swap, known[pair.i, pair.b]),
-        "copy_target": (images.target, known[pair.j, pair.b]),
-        "copy_source": (images.source, known[pair.i, pair.a]),
+    rows = {
+        "model": paste_back(model.swap(images.source, images.target), images.target),
+        "true_swap": images.true_swap,
+        "copy_target": images.target,
+        "copy_source": images.source,
     }
-    enrolled = gallery.enrolled(pair.grid, pair.b)
-    person = pair.grid * known.shape[0] + pair.i
-    for row, (image, embedding) in judged.items():
-        z = model.encoder(image)
+    latents = {row: model.encoder(image) for row, image in rows.items()}
+    z_source, z_target = latents["copy_source"], latents["copy_target"]
+    for row, image in rows.items():
+        z = latents[row]
         yield (
             f"{row}/identity_loss",
             identity_loss_per_pair(model.layout, z, z_source).item(),
@@ -245,17 +284,34 @@ def _pair_figures(
         if row != "true_swap":
             for metric, value in _picture_figures(image, images):
                 yield f"{row}/{metric}", value
-        for metric, value in _judge_figures(
-            embedding, known[pair.i, pair.a], known[pair.j, pair.b], enrolled, person
-        ):
-            yield f"{row}/{metric}", value
+    for measure in further:
+        yield from measure(pair, images, rows)
 
 
 def _picture_figures(image: Tensor, images: PairImages) -> Iterator[tuple[str, float]]:
     for suffix, region in (("", None), ("_face", images.face), ("_changed", images.changed)):
         yield f"psnr{suffix}", psnr(image, images.true_swap, region).item()
-        if suffix != "_changed":
-            yield f"ssim{suffix}", ssim(image, images.true_swap, region).item()
+        yield f"ssim{suffix}", ssim(image, images.true_swap, region).item()
+        yield f"gmsd{suffix}", gmsd(image, images.true_swap, region).item()
+
+
+def judged_by(gallery: Gallery, embed: Embed, name: str = "judge") -> Further:
+    """What a recogniser says of each row's picture, keyed e.g. `model/judge_similarity_source`."""
+
+    def measure(
+        pair: Pair, images: PairImages, rows: Mapping[str, Tensor]
+    ) -> Iterator[tuple[str, float]]:
+        known = gallery.embeddings[pair.grid]
+        source, target = known[pair.i, pair.a], known[pair.j, pair.b]
+        seen = {"true_swap": known[pair.truth], "copy_target": target, "copy_source": source}
+        enrolled = gallery.enrolled(pair.grid, pair.b)
+        person = pair.grid * known.shape[0] + pair.i
+        for row, image in rows.items():
+            embedding = seen[row] if row in seen else embed(to_uint8(image[0]))
+            for metric, value in _judge_figures(embedding, source, target, enrolled, person):
+                yield f"{row}/{name}_{metric}", value
+
+    return measure
 
 
 def _judge_figures(
@@ -269,12 +325,12 @@ def _judge_figures(
     to_source = _similarity(embedding, source)
     to_target = _similarity(embedding, target)
     rank = int((enrolled @ embedding > (enrolled @ embedding)[person]).sum()) if seen else 10**9
-    yield "judge_detected", float(seen)
-    yield "judge_similarity_source", to_source
-    yield "judge_similarity_target", to_target
-    yield "judge_closer_to_source", float(seen and to_source > to_target)
-    yield "judge_retrieval_top1", float(rank < 1)
-    yield "judge_retrieval_top5", float(rank < 5)
+    yield "detected", float(seen)
+    yield "similarity_source", to_source
+    yield "similarity_target", to_target
+    yield "closer_to_source", float(seen and to_source > to_target)
+    yield "retrieval_top1", float(rank < 1)
+    yield "retrieval_top5", float(rank < 5)
 
 
 def _similarity(a: np.ndarray | None, b: np.ndarray) -> float:

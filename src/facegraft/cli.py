@@ -70,6 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     add("drift", _drift, "compare the data with what the champion was trained on")
     add("train", _train, "train encoder and decoder; goes on where it was interrupted")
     add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
+    measuring = add(
+        "benchmark", _benchmark, "measure a model on the standing benchmark, on its own characters"
+    )
+    measuring.add_argument(
+        "model", help="`base`, a folder of a model, or a version or alias of the registry"
+    )
+    measuring.add_argument("--out", type=Path, help="folder of the results (build/benchmark/MODEL)")
+    measuring.add_argument("--pairs", type=int, help="the first so many pairs only")
+    measuring.add_argument("--resamples", type=int, help="for the 95 %% intervals")
     add("promote", _promote, "register the model; champion if the gate lets it")
     add("base", _base, "make the shipped base weights anew (hours); they are replaced if better")
     add("rollback", _rollback, "give the alias champion back to the version before")
@@ -136,6 +145,23 @@ def _evaluate(project: Project, params: Params, report: Progress, _: argparse.Na
         shown = [f"{c:13.4f}" if isinstance(c, float) else f"{'-':>13}" for c in cells]
         lines.append(f"{metric:26}" + "".join(shown))
     return "\n".join(lines)
+
+
+def _benchmark(
+    project: Project, params: Params, report: Progress, options: argparse.Namespace
+) -> str:
+    from facegraft.stages.benchmark import benchmark
+
+    outcome = benchmark(
+        project,
+        params,
+        options.model,
+        report,
+        out=options.out,
+        pairs=options.pairs,
+        resamples=options.resamples,
+    )
+    return f"{outcome.text}\nresults: {outcome.folder}"
 
 
 def _promote(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

@@ -7,7 +7,7 @@ misspelt knob is an error that names the file, the key and the mend, never a sil
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,8 +38,8 @@ class GridCounts(Section):
     test: Count
 
 
-class DataParams(Section):
-    """The rendered default dataset."""
+class RenderParams(Section):
+    """Rendered grids of identities x attribute sets."""
 
     seed: int = Field(ge=0, description="draws every identity and attribute set")
     size: Literal[32, 64, 128, 256] = Field(description="pixels, width = height")
@@ -47,14 +47,38 @@ class DataParams(Section):
     identities: Annotated[int, Field(ge=2)] = Field(description="identities in one grid")
     attributes: Annotated[int, Field(ge=2)] = Field(description="attribute sets in one grid")
     mixes: int = Field(ge=0, description="of the identities: one with a region of another's")
-    grids: GridCounts
     licence: str = Field(min_length=1, description="SPDX id written to the manifest")
 
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split -> its grids."""
+        raise NotImplementedError
+
     @model_validator(mode="after")
-    def _two_are_left_to_mix(self) -> DataParams:
+    def _two_are_left_to_mix(self) -> Self:
         if self.identities - self.mixes < 2:
             raise ValueError("mixes must leave at least 2 identities of their own")
         return self
+
+
+class DataParams(RenderParams):
+    """The rendered default dataset."""
+
+    grids: GridCounts
+
+    @property
+    def splits(self) -> dict[str, int]:
+        return self.grids.model_dump()
+
+
+class BenchmarkGrids(RenderParams):
+    """Rendered grids of the benchmark's own split."""
+
+    grids: Count
+
+    @property
+    def splits(self) -> dict[str, int]:
+        return {"benchmark": self.grids}
 
 
 class SplitFractions(Section):
@@ -271,6 +295,25 @@ class EvaluateParams(Section):
     different_percentile: Annotated[float, Field(gt=0, lt=100)]
 
 
+class BenchmarkParams(Section):
+    """The standing benchmark: its own characters, whatever data/ holds; see `facegraft benchmark`.
+
+    A change here makes another benchmark, whose figures do not compare with the old ones.
+    """
+
+    seed: int = Field(ge=0, description="draws characters, pairs and resamples")
+    grids: Count = Field(description="grids; every identity of theirs is the source of one pair")
+    identities: Annotated[int, Field(ge=2)] = Field(description="identities in one grid")
+    attributes: Annotated[int, Field(ge=2)] = Field(description="attribute sets in one grid")
+    supersample: Annotated[int, Field(ge=1, le=4)] = Field(description="anti-aliasing factor")
+    region_grids: Count = Field(description="further grids for swaps of one sub-dimension")
+    region_pairs: Count = Field(description="pairs for each mixed identity of those")
+    resamples: Annotated[int, Field(ge=100)] = Field(description="of the pairs, for the intervals")
+    probe_grids: Count = Field(description="further grids that teach the attribute probes")
+    probe_epochs: Count = Field(description="passes over them")
+    dimension_pairs: Count = Field(description="pairs whose latents are exchanged one by one")
+
+
 class PromoteParams(Section):
     """The gate between challenger and champion; metric keys are those of the benchmark."""
 
@@ -301,6 +344,7 @@ class Params(Section):
     train: TrainParams
     base: BaseParams
     evaluate: EvaluateParams
+    benchmark: BenchmarkParams
     promote: PromoteParams
     swap: SwapParams
 

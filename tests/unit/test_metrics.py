@@ -1,4 +1,4 @@
-"""PSNR and SSIM against figures computed another way."""
+"""PSNR, SSIM and GMSD against figures computed another way."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import convolve, gaussian_filter
 
 from facegraft.calibration import Calibration, Separation, Uncalibrated, area_under_curve
-from facegraft.metrics import psnr, ssim
+from facegraft.metrics import gmsd, psnr, ssim
 
 
 def test_psnr_by_hand() -> None:
@@ -45,6 +45,35 @@ def test_ssim_agrees_with_scipy() -> None:
     image, truth = (torch.from_numpy(a)[None, None].repeat(1, 3, 1, 1) for a in (x, y))
     assert ssim(image, truth).item() == pytest.approx(expected, abs=1e-6)
     assert ssim(image, image).item() == pytest.approx(1.0)
+
+
+def test_gmsd_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(1)
+    x, y = (gaussian_filter(rng.uniform(0, 255, (24, 24)), 1) for _ in range(2))
+    across = np.array([[1, 0, -1]] * 3) / 3
+
+    def gradient(a: np.ndarray) -> np.ndarray:
+        parts = (convolve(a, kernel)[1:-1, 1:-1] for kernel in (across, across.T))
+        return np.hypot(*parts)
+
+    one, other = gradient(x), gradient(y)
+    expected = ((2 * one * other + 170) / (one**2 + other**2 + 170)).std()
+    image, truth = (torch.from_numpy(a / 127.5 - 1)[None, None].repeat(1, 3, 1, 1) for a in (x, y))
+    assert gmsd(image, truth).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_gmsd_sees_blur_and_no_brightness_and_only_the_region() -> None:
+    rng = np.random.default_rng(2)
+    truth = torch.from_numpy(rng.uniform(-0.8, 0.8, (1, 3, 32, 32)))
+    blurred = torch.from_numpy(gaussian_filter(truth.numpy(), (0, 0, 1, 1)))
+    left = torch.zeros(1, 1, 32, 32)
+    left[..., :14] = 1.0
+    half = blurred.clone()
+    half[..., :15] = truth[..., :15]
+    assert gmsd(truth + 0.1, truth).item() == pytest.approx(0.0, abs=1e-9)
+    assert gmsd(blurred, truth).item() > 0.05
+    assert gmsd(half, truth, left).item() == pytest.approx(0.0, abs=1e-9)
+    assert math.isnan(gmsd(half, truth, torch.zeros_like(left)).item())
 
 
 def test_area_under_curve_by_hand() -> None:

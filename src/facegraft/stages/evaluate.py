@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +15,25 @@ from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import find_run
 from facegraft.atomic import replacing
 from facegraft.benchmark import (
-    Gallery,
     benchmark,
     draw_pairs,
     draw_region_pairs,
-    embed_grids,
     pairs_hash,
     region_benchmark,
 )
 from facegraft.calibration import Calibration, calibrate
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params
-from facegraft.dataset import Grid
+from facegraft.dimensions import dimension_report
 from facegraft.model import Model
 from facegraft.project import Project
 from facegraft.sheets import swap_sheet
+from facegraft.stages.dimension_pictures import write_dimensions
+from facegraft.stages.galleries import gallery
 from facegraft.stages.progress import Progress
 
 SHEET_PAIRS, SHEET_REGIONS = 16, 10
+DIMENSION_PAIRS = 8
 REGION_PAIRS = 4
 """Pairs for each held-out mixed identity."""
 
@@ -42,8 +42,8 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     """Measure build/model on the held-out pairs and calibrate its swap thresholds.
 
     Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`, `model_sha256`),
-    calibration.json and pairs.png (at its end one sub-dimension at a time), and adds them to the
-    training run in MLflow.
+    calibration.json, pairs.png (at its end one sub-dimension at a time) and the dimension report's
+    pictures, and adds them to the training run in MLflow.
 
     Raises:
         CheckpointError, DataError, TrackingError: one line with the mend.
@@ -60,6 +60,9 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     regions = draw_region_pairs(grids, 1, params.evaluate.seed)
     with replacing(project.evaluation / "pairs.png") as path:
         swap_sheet(model, grids, [*pairs[:SHEET_PAIRS], *regions[:SHEET_REGIONS]]).save(path)
+    few = pairs[:DIMENSION_PAIRS]
+    dimensions = dimension_report(model, grids, few, None, report)
+    write_dimensions(project.evaluation, model, grids, few, dimensions)
     _record(project, figures, calibration)
     return figures
 
@@ -77,26 +80,12 @@ def measure(
     version = data_version(project.root) or "unknown"
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     judge = Judge()
-    gallery = _gallery(project, grids, judge, report)
-    figures = benchmark(model, grids, pairs, gallery, judge.embed, report)
+    known = gallery(project, grids, "judge", judge.embed, report)
+    figures = benchmark(model, grids, pairs, known, judge.embed, report)
     report(len(pairs), len(pairs), "benchmark: one sub-dimension at a time")
     regions = draw_region_pairs(grids, REGION_PAIRS, params.evaluate.seed)
     figures |= region_benchmark(model, grids, regions)
     return {**figures, "pairs": len(pairs), "pairs_hash": pairs_hash(grids, pairs, version)}
-
-
-def _gallery(project: Project, grids: Sequence[Grid], judge: Judge, report: Progress) -> Gallery:
-    """The judge's view of the held-out images; kept, for it depends on their pixels alone."""
-    pixels = hashlib.sha256()
-    for grid in grids:
-        pixels.update(grid.images.tobytes())
-    kept = project.build / "cache" / f"judge-{pixels.hexdigest()[:16]}.npy"
-    if kept.exists():
-        return Gallery(np.load(kept))
-    gallery = embed_grids(grids, judge.embed, report)
-    with replacing(kept) as path:
-        np.save(path, gallery.embeddings)
-    return gallery
 
 
 def _record(project: Project, figures: dict[str, float | str], calibration: Calibration) -> None:

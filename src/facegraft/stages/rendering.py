@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -25,7 +25,7 @@ from facegraft.characters import (
     load_assets,
     render_grid,
 )
-from facegraft.config import DataParams
+from facegraft.config import RenderParams
 from facegraft.images import contact_sheet, save_picture
 from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
@@ -37,7 +37,7 @@ PREVIEW_ROWS = 6
 PREVIEW_COLUMNS = 8
 
 
-def render_dataset(folder: Path, params: DataParams, report: Progress) -> None:
+def render_dataset(folder: Path, params: RenderParams, report: Progress) -> None:
     """Render every grid into `folder`, then the manifest, the preview and the marker.
 
     Grids that an interrupted call with the same params and renderer finished are kept.
@@ -58,7 +58,7 @@ def render_dataset(folder: Path, params: DataParams, report: Progress) -> None:
     _finish(folder, params, specs)
 
 
-def _rendered(folder: Path, params: DataParams, specs: list[GridSpec]) -> Iterator[str]:
+def _rendered(folder: Path, params: RenderParams, specs: list[GridSpec]) -> Iterator[str]:
     """Render and write the grids in processes of one thread; yields names as they are done."""
     if not specs:
         return
@@ -78,17 +78,17 @@ def _rendered(folder: Path, params: DataParams, specs: list[GridSpec]) -> Iterat
                 future.cancel()
 
 
-def recipe(params: DataParams) -> dict[str, object]:
+def recipe(params: RenderParams) -> dict[str, object]:
     """What data/params.json holds for these params."""
     return {"data": params.model_dump(mode="json")}
 
 
-def _specs(params: DataParams) -> list[GridSpec]:
+def _specs(params: RenderParams) -> list[GridSpec]:
     """What every grid shows, drawn here once; loading the assets also fills their cache."""
     assets = load_assets()
     return [
         spec
-        for split, grids in params.grids.model_dump().items()
+        for split, grids in params.splits.items()
         for spec in draw_split(
             assets,
             params.seed,
@@ -106,9 +106,9 @@ def _part(folder: Path, name: str) -> Path:
     return folder / "parts" / f"{name}.parquet"
 
 
-def _prepare(folder: Path, params: DataParams) -> None:
+def _prepare(folder: Path, params: RenderParams) -> None:
     """An empty folder, or the unfinished one of the same params and renderer."""
-    wanted = json.dumps(recipe(params) | {"renderer": _renderer_version()}, sort_keys=True)
+    wanted = json.dumps(recipe(params) | {"renderer": renderer_version()}, sort_keys=True)
     note = folder / "parts" / "recipe.json"
     if note.exists() and note.read_text(encoding="utf-8") == wanted:
         return
@@ -118,7 +118,7 @@ def _prepare(folder: Path, params: DataParams) -> None:
         temporary.write_text(wanted, encoding="utf-8")
 
 
-def _renderer_version() -> str:
+def renderer_version() -> str:
     """Digest of the renderer's source: half a dataset of an older renderer is not resumed."""
     digest = hashlib.sha256()
     source = Path(characters.__file__).parent
@@ -140,7 +140,7 @@ def _worker_assets() -> Assets:
     return load_assets()
 
 
-def _render_grid(folder: Path, params: DataParams, spec: GridSpec) -> str:
+def _render_grid(folder: Path, params: RenderParams, spec: GridSpec) -> str:
     """Runs in a worker: render and write one grid; returns its name."""
     assets = _worker_assets()
     grid, skins = render_grid(assets, spec, params.size, params.supersample), tuple(assets.skins)
@@ -156,7 +156,7 @@ def _render_grid(folder: Path, params: DataParams, spec: GridSpec) -> str:
     return spec.name
 
 
-def _finish(folder: Path, params: DataParams, specs: list[GridSpec]) -> None:
+def _finish(folder: Path, params: RenderParams, specs: list[GridSpec]) -> None:
     """Manifest and preview from the parts; the marker comes last."""
     import pandas as pd
 
@@ -164,17 +164,17 @@ def _finish(folder: Path, params: DataParams, specs: list[GridSpec]) -> None:
         [store.read_rows(_part(folder, spec.name)) for spec in specs], ignore_index=True
     )
     store.write_manifest(folder, rows)
-    write_preview(folder)
+    write_preview(folder, tuple(params.splits))
     shutil.rmtree(folder / "parts")
     with replacing(folder / MARKER) as temporary:
         text = json.dumps(recipe(params), indent=2, sort_keys=True)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_preview(folder: Path) -> None:
+def write_preview(folder: Path, splits: Sequence[str] = store.SPLITS) -> None:
     """preview.png: the first grid of each split, identities down, attribute sets across."""
     rows, captions = [], []
-    for split in store.SPLITS:
+    for split in splits:
         grid = store.load_grids(folder, split)[0]
         for i in range(min(PREVIEW_ROWS, grid.images.shape[0])):
             cells = grid.images[i, :PREVIEW_COLUMNS]

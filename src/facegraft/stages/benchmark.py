@@ -1,0 +1,318 @@
+"""Stage `benchmark`: one model on the standing benchmark, as a table, figures and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facegraft.adapters import registry, second_judge
+from facegraft.adapters.judge import Judge
+from facegraft.atomic import replacing
+from facegraft.base_model import BASE, load_base
+from facegraft.benchmark import (
+    Further,
+    Pair,
+    draw_region_pairs,
+    draw_round,
+    judged_by,
+    measure_pairs,
+    measure_regions,
+    pair_images,
+    pairs_hash,
+)
+from facegraft.benchmark_table import as_markdown, as_text, lines
+from facegraft.checkpoint import CONFIG, WEIGHTS, CheckpointError, load_model
+from facegraft.config import BenchmarkParams, Params
+from facegraft.costs import Costs, costs
+from facegraft.dimensions import DimensionReport, dimension_report
+from facegraft.intervals import Figure
+from facegraft.intervals import figures as with_intervals
+from facegraft.model import Model
+from facegraft.probes import Probes, attribute_errors
+from facegraft.project import Project
+from facegraft.sheets import swap_sheet
+from facegraft.stages.attribute_probes import attribute_probes
+from facegraft.stages.benchmark_data import BenchmarkData, benchmark_data
+from facegraft.stages.dimension_pictures import write_dimensions
+from facegraft.stages.galleries import gallery
+from facegraft.stages.progress import Progress
+
+SHEET_PAIRS, SHEET_REGIONS = 64, 6
+"""Swaps on the sheet, drawn by the seed; rows of each sub-dimension on the other."""
+
+SECOND_JUDGE = "second_judge (dlib ResNet)"
+NOT_INSTALLED = "not installed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished benchmark.
+
+    Attributes:
+        folder: holds benchmark.json, README.md and the pictures.
+        text: the table and what else a terminal shows.
+    """
+
+    folder: Path
+    text: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was found out about one model."""
+
+    name: str
+    sha256: str
+    version: str
+    pairs_hash: str
+    pairs: int
+    figures: dict[str, Figure]
+    notes: dict[str, str]
+    costs: Costs
+    dimensions: DimensionReport
+
+
+def benchmark(
+    project: Project,
+    params: Params,
+    reference: str,
+    report: Progress,
+    *,
+    out: Path | None = None,
+    pairs: int | None = None,
+    resamples: int | None = None,
+) -> Outcome:
+    """Measure a model on the benchmark's own characters.
+
+    Args:
+        reference: `base`, a folder of a model, or a version or alias of the registry.
+        out: where the results go; by default a folder below build/benchmark.
+        pairs: the first so many pairs only; by default all.
+        resamples: of the pairs, for the intervals; by default as in params.
+
+    Raises:
+        CheckpointError, RegistryError, DataError, ValueError: one line with the mend.
+    """
+    section = params.benchmark
+    model, folder = find_model(project, reference)
+    data = benchmark_data(project, section, model.config.size, report)
+    chosen = _first(draw_round(data.people, section.seed), pairs)
+    probes = attribute_probes(project, section, report)
+    measured = _measured(
+        project, section, reference, folder, model, data, chosen, probes, resamples, report
+    )
+    target = out or project.benchmark / _folder_name(reference)
+    _write(target, section, model, data, chosen, measured)
+    return Outcome(target, _text(measured))
+
+
+def find_model(project: Project, reference: str) -> tuple[Model, Path]:
+    """The model that a user names, and its folder.
+
+    Raises:
+        CheckpointError, RegistryError: there is none; one line with the mend.
+    """
+    if reference == "base":
+        return load_base(), BASE
+    path = Path(reference)
+    if path.is_dir() or path.name != reference:
+        if not path.is_dir():
+            raise CheckpointError(
+                f"{path}: not found; give `base`, a folder with {WEIGHTS} and {CONFIG}, or a "
+                "version or alias of the registry, e.g. champion"
+            )
+        return load_model(path), path
+    _, folder = registry.fetch(project, reference)
+    return load_model(folder), folder
+
+
+def _first(pairs: Sequence[Pair], count: int | None) -> Sequence[Pair]:
+    if count is None:
+        return pairs
+    if not 1 <= count <= len(pairs):
+        raise ValueError(f"--pairs {count}: the benchmark has 1 to {len(pairs)} pairs")
+    return pairs[:count]
+
+
+def _measured(
+    project: Project,
+    section: BenchmarkParams,
+    name: str,
+    folder: Path,
+    model: Model,
+    data: BenchmarkData,
+    pairs: Sequence[Pair],
+    probes: Probes,
+    resamples: int | None,
+    report: Progress,
+) -> Measured:
+    further, notes = _judges(project, data, report)
+    further.append(attribute_errors(probes, data.people))
+    columns = measure_pairs(model, data.people, pairs, further, report)
+    regions, unknown = _region_pairs(section, model, data)
+    columns |= measure_regions(model, data.regions, regions)
+    report(len(pairs), len(pairs), "benchmark: intervals")
+    dimensions = dimension_report(
+        model, data.people, pairs[: section.dimension_pairs], probes, report
+    )
+    first = pair_images(data.people, pairs[0])
+    return Measured(
+        name=name,
+        sha256=registry.fingerprint(folder),
+        version=data.version,
+        pairs_hash=pairs_hash(data.people, pairs, data.version),
+        pairs=len(pairs),
+        figures=with_intervals(columns, resamples or section.resamples, section.seed),
+        notes=notes | unknown,
+        costs=costs(model, first.source, first.target),
+        dimensions=dimensions,
+    )
+
+
+def _judges(
+    project: Project, data: BenchmarkData, report: Progress
+) -> tuple[list[Further], dict[str, str]]:
+    """The judge, and the second where it is installed; else a note that it is not."""
+    judge = Judge()
+    known = gallery(project, data.people, "judge", judge.embed, report)
+    judged = [judged_by(known, judge.embed)]
+    if not second_judge.installed():
+        return judged, {SECOND_JUDGE: NOT_INSTALLED}
+    second = second_judge.SecondJudge()
+    known = gallery(project, data.people, "second-judge", second.embed, report)
+    return [*judged, judged_by(known, second.embed, "second_judge")], {}
+
+
+def _region_pairs(
+    section: BenchmarkParams, model: Model, data: BenchmarkData
+) -> tuple[list[Pair], dict[str, str]]:
+    """Pairs of the sub-dimensions that the model has, and a note for each that it has not."""
+    drawn = draw_region_pairs(data.regions, section.region_pairs, section.seed)
+    known = [pair for pair in drawn if pair.region in model.layout.identity]
+    unknown = sorted({str(pair.region) for pair in drawn} - set(model.layout.identity))
+    return known, {f"psnr_changed_{region}": "no such dimension" for region in unknown}
+
+
+def _folder_name(reference: str) -> str:
+    name = Path(reference).resolve().name if Path(reference).is_dir() else reference
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name) or "model"
+
+
+def _write(
+    folder: Path,
+    section: BenchmarkParams,
+    model: Model,
+    data: BenchmarkData,
+    pairs: Sequence[Pair],
+    measured: Measured,
+) -> None:
+    """The pictures first and benchmark.json last: where it is, the rest is."""
+    rng = np.random.default_rng((section.seed, 5))
+    shown = sorted(rng.permutation(len(pairs))[:SHEET_PAIRS].tolist())
+    with replacing(folder / "swaps.jpg") as path:
+        sheet = swap_sheet(model, data.people, [pairs[k] for k in shown])
+        sheet.save(path, format="JPEG", quality=88)
+    regions = _region_rows(_region_pairs(section, model, data)[0])
+    if regions:
+        with replacing(folder / "regions.jpg") as path:
+            swap_sheet(model, data.regions, regions).save(path, format="JPEG", quality=88)
+    write_dimensions(folder, model, data.people, pairs, measured.dimensions)
+    with replacing(folder / "README.md") as path:
+        path.write_text(_markdown(measured), encoding="utf-8")
+    with replacing(folder / "benchmark.json") as path:
+        text = json.dumps(_as_json(measured), indent=1, allow_nan=False)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def _region_rows(pairs: Sequence[Pair]) -> list[Pair]:
+    """The first few of each sub-dimension, sub-dimension by sub-dimension."""
+    names = dict.fromkeys(pair.region for pair in pairs)
+    return [
+        pair
+        for name in names
+        for pair in [one for one in pairs if one.region == name][:SHEET_REGIONS]
+    ]
+
+
+def _as_json(measured: Measured) -> dict[str, Any]:
+    report = measured.dimensions
+    return {
+        "model": measured.name,
+        "model_sha256": measured.sha256,
+        "benchmark": measured.version,
+        "pairs": measured.pairs,
+        "pairs_hash": measured.pairs_hash,
+        "figures": {key: one.model_dump() for key, one in measured.figures.items()},
+        "notes": measured.notes,
+        "costs": measured.costs.model_dump(),
+        "dimensions": {
+            "names": report.names,
+            "whole": _rounded(report.whole),
+            "regions": _rounded(report.regions),
+            "readings": _rounded(report.readings),
+            "objections": report.objections(),
+        },
+    }
+
+
+def _rounded(values: np.ndarray) -> Any:
+    """Nested lists as JSON holds them: null for NaN."""
+    if values.ndim > 1:
+        return [_rounded(row) for row in values]
+    return [round(float(v), 4) if np.isfinite(v) else None for v in values]
+
+
+def _summary(measured: Measured) -> list[str]:
+    """What the figures belong to, and what a swap costs."""
+    spent = measured.costs
+    return [
+        f"model {measured.name} ({measured.sha256[:12]}), benchmark {measured.version}, "
+        f"{measured.pairs} pairs, hash {measured.pairs_hash}",
+        f"{spent.parameters_encoder / 1e6:.2f} M parameters in the encoder, "
+        f"{spent.parameters_decoder / 1e6:.2f} M in the decoder; {spent.flops / 1e9:.2f} GFLOP and "
+        f"{spent.seconds * 1000:.0f} ms a pair on {spent.threads} threads of {spent.device}",
+    ]
+
+
+def _objections(measured: Measured) -> list[str]:
+    found = measured.dimensions.objections()
+    return found or ["every named latent moves what its name says"]
+
+
+def _text(measured: Measured) -> str:
+    table = as_text(lines(measured.figures, measured.notes))
+    parts = [*_summary(measured), "", table, "", "dimensions:"]
+    return "\n".join([*parts, *(f"  {line}" for line in _objections(measured))])
+
+
+def _markdown(measured: Measured) -> str:
+    summary = [f"{line[0].upper()}{line[1:]}." for line in _summary(measured)]
+    return "\n".join(
+        [
+            f"# Benchmark of {measured.name}",
+            "",
+            *summary,
+            "",
+            "Means over the pairs with 95 % bootstrap intervals. Figures compare only under the "
+            "same hash. `true_swap` is the rendered truth; what it shows of an attribute error is "
+            "the probe's own.",
+            "",
+            as_markdown(lines(measured.figures, measured.notes)),
+            "",
+            f"`swaps.jpg`: {min(SHEET_PAIRS, measured.pairs)} swaps, none picked; `regions.jpg`: "
+            "one sub-dimension at a time.",
+            "",
+            "## Dimensions",
+            "",
+            "`dimensions.png`, `dimension_rows.jpg`: each latent of the source alone in the "
+            "target's.",
+            "",
+            *(f"- {line}" for line in _objections(measured)),
+            "",
+        ]
+    )

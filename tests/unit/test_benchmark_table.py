@@ -1,0 +1,32 @@
+"""The benchmark's table, in a terminal and as Markdown."""
+
+from __future__ import annotations
+
+from facegraft.benchmark_table import as_markdown, as_text, lines
+from facegraft.intervals import Figure
+
+FIGURES = {
+    "model/psnr": Figure(mean=20.123, low=19.9, high=20.3, pairs=9),
+    "copy_target/psnr": Figure(mean=18.0, low=17.0, high=19.0, pairs=9),
+    "model/pose_error": Figure(mean=None, low=None, high=None, pairs=0),
+}
+
+
+def test_every_row_has_its_cell_and_a_missing_figure_says_so() -> None:
+    table = lines(FIGURES, {"second_judge": "not installed"})
+    assert table[0] == ["metric", "model", "true_swap", "copy_target", "copy_source"]
+    assert table[1] == ["psnr ↑", "20.12 [19.90, 20.30]", "-", "18.00 [17.00, 19.00]", "-"]
+    assert table[2][:2] == ["pose_error ↓", "not measured"]
+    assert table[3] == ["second_judge", *["not installed"] * 4]
+
+
+def test_a_terminal_sees_columns_and_markdown_a_table() -> None:
+    table = lines(FIGURES, {})
+    shown = as_text(table).splitlines()
+    ends = (("model", "20.30]"), ("true_swap", "-"), ("copy_target", "19.00]"))
+    for head, cell in ends:
+        assert shown[0].index(head) + len(head) == shown[1].index(cell) + len(cell)
+    assert shown[1].startswith("psnr ↑")
+    written = as_markdown(table).splitlines()
+    assert written[1] == "| --- | ---: | ---: | ---: | ---: |"
+    assert all(line.count("|") == 6 for line in written)

@@ -1,0 +1,101 @@
+"""The dimension report: nothing changes nothing, a name that lies is told, the map is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from facegraft.benchmark import Pair, draw_pairs
+from facegraft.dataset import REGIONS
+from facegraft.dimensions import DimensionReport, dimension_report, dimension_rows
+from facegraft.heat_map import DEEP, Panel, heat_map
+from facegraft.readings import LENGTH, READINGS
+from facegraft.stages.progress import silent
+from tests import tiny
+
+GRIDS = [tiny.faces("test-000")]
+MODEL = tiny.state().ema.eval().requires_grad_(False)
+
+
+def reads(images: torch.Tensor) -> torch.Tensor:
+    """Whoever reads brightness into everything."""
+    return images.mean(dim=(1, 2, 3))[:, None].expand(-1, LENGTH)
+
+
+def found(**changes: np.ndarray) -> DimensionReport:
+    """A report in which every latent moves what params say."""
+    names = MODEL.layout.names
+    regions = np.ones((18, len(REGIONS)))
+    readings = np.full((18, len(READINGS)), 0.1)
+    places = {"skin": "skin", "hair": "hair", "eyes": "eyes", "brows": "brows", "nose": "nose",
+              "mouth": "mouth", "background": "background", "costume": "costume",
+              "accessory": "accessory"}  # fmt: skip
+    moved = {"pose": "pose", "expression": "expression", "lighting": "light",
+             "hair": "hair_colour", "skin": "skin_tone"}  # fmt: skip
+    for k, name in enumerate(names):
+        group = name.split("/")[0]
+        if group in places:
+            regions[k, REGIONS.index(places[group])] = 9
+        if group in moved:
+            readings[k, list(READINGS).index(moved[group])] = 0.9
+    plain = DimensionReport(names, regions, readings, np.ones(18))
+    return replace(plain, **changes)
+
+
+def test_a_latent_of_the_target_itself_moves_nothing() -> None:
+    report = dimension_report(MODEL, GRIDS, [Pair(0, 1, 1, 1, 1)], None, silent)
+    assert report.whole == pytest.approx(np.zeros(18), abs=1e-3)
+    assert np.isnan(report.readings).all()
+    assert len(report.objections()) == 18
+    assert "moves nothing" in report.objections()[0]
+
+
+def test_the_texture_moves_the_whole_picture_and_readings_follow() -> None:
+    report = dimension_report(MODEL, GRIDS, draw_pairs(GRIDS, 3, seed=1), reads, silent)
+    texture = MODEL.layout.texture
+    assert report.names[texture] == "texture"
+    assert int(report.whole.argmax()) == texture
+    assert report.readings[texture] == pytest.approx([report.readings[texture, 0]] * 5)
+    assert int(report.readings[:, 0].argmax()) == texture
+    mean = np.nanmean(report.regions[texture])
+    assert report.whole[texture] == pytest.approx(mean, rel=0.3)  # labels are noise here
+
+
+def test_names_that_hold_raise_no_objection() -> None:
+    assert found().objections() == []
+
+
+def test_a_name_that_lies_is_told() -> None:
+    regions, readings = found().regions.copy(), found().readings.copy()
+    regions[7, REGIONS.index("hair")] = 20
+    readings[16, list(READINGS).index("pose")] = 2.0
+    said = found(regions=regions, readings=readings).objections()
+    assert said == [
+        "latent 2 'pose' should move the pose, but latent 16 'detail' moves it more",
+        "latent 7 'brows' moves the hair most, not the brows",
+    ]
+
+
+def test_a_region_that_no_target_shows_is_not_measured() -> None:
+    bare = [replace(GRIDS[0], regions=np.zeros_like(GRIDS[0].regions))]
+    report = dimension_report(MODEL, bare, draw_pairs(bare, 2, seed=1), None, silent)
+    assert np.isfinite(report.regions[:, 0]).all()
+    assert np.isnan(report.regions[:, 1:]).all()
+
+
+def test_rows_show_every_latent_for_every_pair() -> None:
+    rows = dimension_rows(MODEL, GRIDS, draw_pairs(GRIDS, 2, seed=1))
+    assert [len(row) for row in rows] == [2] * 18
+    assert rows[0][0].shape == (32, 32, 3)
+
+
+def test_the_map_colours_the_largest_deepest_and_leaves_the_unmeasured_grey() -> None:
+    values = np.array([[0.0, 4.0], [np.nan, 1.0]])
+    drawn = heat_map(["one", "two"], [Panel("levels", ("a", "b"), values, 1)])
+    colours = {tuple(colour) for _, colour in drawn.getcolors(100_000)}
+    assert tuple(DEEP) in colours
+    assert (0xDD, 0xDD, 0xDD) in colours
+    assert drawn.height < 200

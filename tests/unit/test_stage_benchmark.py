@@ -1,0 +1,124 @@
+"""`facegraft benchmark` in small: its own renders, once; every row, the pictures, clear errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from facegraft.adapters import second_judge
+from facegraft.benchmark import ROWS
+from facegraft.checkpoint import CheckpointError, save_model
+from facegraft.config import Params
+from facegraft.model import Model, ModelConfig
+from facegraft.project import Project
+from facegraft.stages import rendering
+from facegraft.stages.benchmark import NOT_INSTALLED, SECOND_JUDGE, benchmark, find_model
+from facegraft.stages.benchmark_data import MARKER, benchmark_data
+from facegraft.stages.progress import silent
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    """The repository's params with a benchmark of two grids of three people."""
+    whole = tiny.params()
+    small = {
+        "grids": 2,
+        "identities": 3,
+        "attributes": 2,
+        "supersample": 1,
+        "region_grids": 1,
+        "region_pairs": 1,
+        "resamples": 100,
+        "probe_grids": 2,
+        "probe_epochs": 1,
+        "dimension_pairs": 2,
+    }
+    return whole.model_copy(update={"benchmark": whole.benchmark.model_copy(update=small)})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Iterator[Project]:
+    """A folder with an untrained model of 64 px, and the benchmark's renders."""
+    root = tmp_path_factory.mktemp("benchmark")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendering, "usable_cores", lambda: 1)
+        project = Project(root)
+        data = benchmark_data(project, params.benchmark, 64, silent)
+        config = ModelConfig.from_params(tiny.train_params(), data.people)
+        save_model(Model(config), project.model)
+        yield project
+
+
+def test_the_whole_benchmark(
+    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_judge, "installed", lambda: False)
+    outcome = benchmark(project, params, str(project.model), silent)
+    assert outcome.folder == project.benchmark / "model"
+    written = json.loads((outcome.folder / "benchmark.json").read_text())
+    assert written["pairs"] == 6
+    figures = written["figures"]
+    for row in ROWS:
+        for metric in ("judge_retrieval_top1", "judge_similarity_source", "pose_error",
+                       "expression_error", "hair_colour_error", "skin_tone_error",
+                       "background_error", "identity_loss"):  # fmt: skip
+            one = figures[f"{row}/{metric}"]
+            assert one["low"] <= one["mean"] <= one["high"], (row, metric)
+    for metric in ("psnr", "ssim", "gmsd"):
+        for place in ("", "_face", "_changed"):
+            assert figures[f"model/{metric}{place}"]["pairs"] == 6
+    assert figures["copy_target/background_error"]["mean"] == 0.0
+    assert figures["copy_source/judge_retrieval_top1"]["mean"] == 1.0
+    assert {k for k in figures if k.startswith("model/psnr_changed_gain_")} == {
+        f"model/psnr_changed_gain_{part}" for part in params.train.identity
+    }
+    assert written["notes"] == {SECOND_JUDGE: NOT_INSTALLED}
+    assert written["costs"]["flops"] > 0
+    assert len(written["dimensions"]["whole"]) == 18
+    for name in ("swaps.jpg", "regions.jpg", "dimensions.png", "dimension_rows.jpg"):
+        with Image.open(outcome.folder / name) as picture:
+            assert picture.width > 300
+    assert "not installed" in outcome.text
+    assert outcome.text.splitlines()[3].startswith("metric")
+    assert "| psnr_changed ↑ |" in (outcome.folder / "README.md").read_text()
+
+
+def test_the_renders_are_used_again_until_they_are_made_otherwise(
+    project: Project, params: Params
+) -> None:
+    marker = project.benchmark_data / "people-64" / MARKER
+    before = marker.stat().st_mtime_ns
+    first = benchmark_data(project, params.benchmark, 64, silent)
+    assert marker.stat().st_mtime_ns == before
+    assert len({key for grid in first.people for key in grid.keys.ravel()}) == 12
+    made = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**made, "renderer": "an older one"}))
+    assert benchmark_data(project, params.benchmark, 64, silent).version == first.version
+    assert json.loads(marker.read_text()) == made
+
+
+def test_fewer_pairs_are_another_benchmark_and_too_many_are_refused(
+    project: Project, params: Params, tmp_path: Path
+) -> None:
+    short = benchmark(project, params, str(project.model), silent, out=tmp_path, pairs=2)
+    written = json.loads((tmp_path / "benchmark.json").read_text())
+    assert short.folder == tmp_path
+    assert written["pairs"] == 2
+    whole = project.benchmark / "model" / "benchmark.json"
+    assert written["pairs_hash"] != json.loads(whole.read_text())["pairs_hash"]
+    with pytest.raises(ValueError, match="--pairs 7: the benchmark has 1 to 6 pairs"):
+        benchmark(project, params, str(project.model), silent, pairs=7)
+
+
+def test_a_model_is_base_or_a_folder_and_else_a_clear_error(project: Project) -> None:
+    assert find_model(project, "base")[0].config.size == 128
+    assert find_model(project, str(project.model))[1] == project.model
+    with pytest.raises(CheckpointError, match="no/such: not found; give `base`, a folder with"):
+        find_model(project, "no/such")
+    with pytest.raises(CheckpointError, match=r"model\.json: not found"):
+        find_model(project, str(project.root))
