@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -57,6 +58,12 @@ class Batch:
     anchors: Tensor
     keys: tuple[str, ...]
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on a device."""
+        held = ((field.name, getattr(self, field.name)) for field in fields(self))
+        moved: dict[str, Any] = {k: v.to(device) for k, v in held if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
 
 def changed_mask(true_swap: Tensor, target: Tensor) -> Tensor:
     """Where two (B, 3, S, S) images differ, grown by one pixel: (B, 1, S, S) in {0, 1}."""
@@ -92,6 +99,21 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
         raise ValueError(f"{len(grids)} training grids, fewer than train.batch_grids")
     chosen = rng.choice(len(grids), params.batch_grids, replace=False)
     return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
+
+
+def drawn_ahead(grids: Sequence[Grid], params: TrainParams, step: int) -> Iterator[Batch]:
+    """The batches from `step` on, each drawn while the one before it is trained on.
+
+    Raises:
+        ValueError: see `draw_batch`.
+    """
+    with ThreadPoolExecutor(max_workers=1) as drawer:
+        upcoming = drawer.submit(draw_batch, grids, params, step)
+        for following in range(step + 1, params.steps + 1):
+            batch = upcoming.result()
+            if following < params.steps:
+                upcoming = drawer.submit(draw_batch, grids, params, following)
+            yield batch
 
 
 def _joined(blocks: Sequence[Batch]) -> Batch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -143,6 +143,10 @@ class PairImages:
     changed: Tensor
     face: Tensor
 
+    def to(self, device: torch.device) -> PairImages:
+        """The same on a device."""
+        return PairImages(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
     """The pair's pictures and where to look: the change, and the true swap's face."""
@@ -196,7 +200,7 @@ def region_benchmark(
     """
     figures: dict[str, list[float]] = {}
     for pair in pairs:
-        images = pair_images(grids, pair)
+        images = pair_images(grids, pair).to(model.device)
         decoded = model.swap(images.source, images.target, pair.transplant)
         swap = paste_back(decoded, images.target)
         for row, image in (("model", swap), ("copy_target", images.target)):
@@ -220,7 +224,7 @@ def _mean(values: list[float]) -> float:
 def _pair_figures(
     model: Model, grids: Sequence[Grid], pair: Pair, gallery: Gallery, embed: Embed
 ) -> Iterator[tuple[str, float]]:
-    images = pair_images(grids, pair)
+    images = pair_images(grids, pair).to(model.device)
     swap = paste_back(model.swap(images.source, images.target), images.target)
     z_source, z_target = model.encoder(images.source), model.encoder(images.target)
     known = gallery.embeddings[pair.grid]

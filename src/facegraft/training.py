@@ -20,9 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from facegraft import losses as loss
-from facegraft.batches import Batch, draw_batch
+from facegraft import ranks
+from facegraft.batches import Batch, drawn_ahead
 from facegraft.config import TrainParams
 from facegraft.dataset import Grid
+from facegraft.device import autocast_for
+from facegraft.encoder import Encoder
 from facegraft.latents import fuse, source_weights
 from facegraft.model import Model, ModelConfig
 from facegraft.teachers import Teachers
@@ -58,8 +61,16 @@ class TrainState:
     step: int
 
 
-def init_state(params: TrainParams, config: ModelConfig, grid: Grid) -> TrainState:
-    """A fresh state, a pure function of params.seed; `grid` tells the codes' groups."""
+def init_state(
+    params: TrainParams,
+    config: ModelConfig,
+    grid: Grid,
+    device: torch.device | None = None,
+) -> TrainState:
+    """A fresh state, a pure function of params.seed; `grid` tells the codes' groups.
+
+    It is drawn on the CPU, so that it is the same on any device.
+    """
     torch.manual_seed(params.seed)
     model = Model(config)
     teachers = Teachers(
@@ -68,6 +79,9 @@ def init_state(params: TrainParams, config: ModelConfig, grid: Grid) -> TrainSta
         grid.attribute_groups,
         anchors=torch.from_numpy(grid.anchors[..., :2].astype(np.float32).mean(axis=(0, 1))),
     )
+    for part in (model, teachers):
+        part.to(device or "cpu")
+    ranks.normalise_together(model)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, teachers),
         lr=params.learning_rate,
@@ -102,19 +116,24 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
         NonFiniteLoss: before the optimiser's step, so `state` still holds finite weights.
     """
     trained = [*state.model.parameters(), *state.teachers.parameters()]
+    device = state.model.device
+    autocast = autocast_for(params, device)
+    batches = drawn_ahead(grids, params, state.step)
     state.model.train()
     while state.step < params.steps:
         started = time.perf_counter()
         learning_rate = scheduled_rate(state.step, params)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate * group["scale"]
-        batch = draw_batch(grids, params, state.step)
-        values = step_losses(state, batch, params)
+        batch = next(batches).to(device)
+        with autocast:
+            values = step_losses(state, batch, params)
         total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
         if not torch.isfinite(total):
             raise NonFiniteLoss(_describe_non_finite(state.step, values, batch))
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
+        ranks.combine_gradients(state.model, state.teachers)
         norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
         state.optimizer.step()
         follow(state.ema, state.model, min(params.ema_decay, (1 + state.step) / (10 + state.step)))
@@ -131,8 +150,7 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
 def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
     """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
     model, layout = state.model, state.model.layout
-    maps, summary = model.encoder.features(batch.images)
-    z = model.encoder.project(batch.images, maps, summary)  # (N, L)
+    z, summary = ranks.shared(_encode, model.encoder, batch.images)  # (N, L), (N, HIDDEN)
     identity_read, attribute_read = state.teachers(z)
     values = {
         "identity_teacher_loss": loss.teacher_loss(identity_read, batch.identity_code),
@@ -145,13 +163,15 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
         return values
     weights = torch.stack([source_weights(layout, part and (part,)) for part in batch.transplant])
     fused = fuse(layout, z[batch.source], z[batch.target], weights)  # (P, L)
-    decoded = model.decoder(torch.cat([fused, z[batch.reconstructed]]))  # (P + R, 3, S, S)
+    drawn = torch.cat([fused, z[batch.reconstructed]])
+    decoded = ranks.shared(model.decoder, drawn)  # (P + R, 3, S, S)
     swap, reconstruction = decoded.image.split([len(fused), len(batch.reconstructed)])
     image = batch.images[batch.reconstructed]
     with torch.no_grad():
-        seen = state.ema.encoder(batch.images)  # (N, L)
+        seen = ranks.shared(state.ema.encoder, batch.images)  # (N, L)
         wanted = fuse(layout, seen[batch.source], seen[batch.target], weights)  # (P, L)
-    z_swap, z_reconstruction = state.ema.encoder(decoded.image).split([len(swap), len(image)])
+    z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + R, L)
+    z_swap, z_reconstruction = z_drawn.split([len(swap), len(image)])
     values |= {
         "identity_loss": loss.identity_loss(layout, z_swap, wanted),
         "attribute_loss": loss.attribute_loss(layout, z_swap, seen[batch.target]),
@@ -165,6 +185,12 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
         flow = decoded.flow[: len(swap)]
         values["flow_loss"] = loss.flow_loss(flow, truth, before, batch.still)
     return values
+
+
+def _encode(encoder: Encoder, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The latents of (N, 3, S, S) and the summary that most of them are read from."""
+    maps, summary = encoder.features(images)
+    return encoder.project(images, maps, summary), summary
 
 
 def scheduled_rate(step: int, params: TrainParams) -> float:
@@ -189,4 +215,4 @@ def follow(ema: nn.Module, model: nn.Module, decay: float) -> None:
 
 def _describe_non_finite(step: int, values: dict[str, Tensor], batch: Batch) -> str:
     bad = ", ".join(f"{name}={value.item()}" for name, value in values.items())
-    return f"step {step}: a loss is not finite ({bad}); images {', '.join(batch.keys[:8])} ..."
+    return f"step {step}: a loss is not finite ({bad}); images {', '.join(batch.keys)}"
