@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,10 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     ) as run:
         _remember_run(project, run.id)
         run.set_tags({"device": state.model.device, "processes": ranks.count()})
-        losses, stopped = _fit(project, params, state, grids, held_out, pairs, recipe, run, report)
+        with _naming_what_is_good(project, state, recipe, run):
+            losses, stopped = _fit(
+                project, params, state, grids, held_out, pairs, recipe, run, report
+            )
         save_model(state.ema, project.model)
         save_teachers(state.teachers, project.model)
         _keep_data_summary(project)
@@ -178,7 +182,7 @@ def _fit(
         _log_sheet(run, state, held_out, pairs)
     if ranks.told_by_first(_may_stop(losses, state, params)):
         return losses, "thresholds"
-    for metrics in _steps(project, state, grids, params, recipe, run):
+    for metrics in train_steps(state, grids, section):
         recent.append(metrics)
         if state.step % section.log_every == 0 or state.step == section.steps:
             run.log_metrics(_averaged(recent), state.step)
@@ -189,23 +193,27 @@ def _fit(
         losses = held_out_losses(state.ema, held_out, pairs)
         run.log_metrics({f"held_out/{k}": v for k, v in losses.items()}, state.step)
         _log_sheet(run, state, held_out, pairs)
+        _require_finite(losses, state.step)
         save_state(state, _checkpoint(project), recipe)
         if ranks.told_by_first(_may_stop(losses, state, params)):
             return losses, "thresholds"
     return losses, "budget"
 
 
-def _steps(
-    project: Project,
-    state: TrainState,
-    grids: Sequence[Grid],
-    params: Params,
-    recipe: str,
-    run: Run,
-) -> Iterator[StepMetrics]:
-    """The training loop; where it stops on NaN, the run and the message say what is still good."""
+def _require_finite(losses: dict[str, float], step: int) -> None:
+    """What is not finite is never kept as a checkpoint."""
+    if not np.isfinite(list(losses.values())).all():
+        told = ", ".join(f"{name}={value}" for name, value in losses.items())
+        raise NonFiniteLoss(f"step {step}: a held-out loss is not finite ({told})")
+
+
+@contextmanager
+def _naming_what_is_good(
+    project: Project, state: TrainState, recipe: str, run: Run
+) -> Iterator[None]:
+    """Where a loss is not finite, the run says so and the message names the last checkpoint."""
     try:
-        yield from train_steps(state, grids, params.train)
+        yield
     except NonFiniteLoss as error:
         run.set_tags({"stopped": "a loss was not finite", "steps": state.step})
         path = _checkpoint(project)
