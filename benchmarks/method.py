@@ -63,17 +63,21 @@ def random_grid(params: Params) -> Grid:
 
 def training_step(params: Params, config: ModelConfig, grid: Grid) -> float:
     section = params.train.model_copy(update={"steps": STEPS, "teach_steps": 0})
-    return median(train(init_state(section, config, grid), _several(grid, params), section))
+    return median(
+        train(init_state(section, config, grid), several(grid, params.train.batch_grids), section)
+    )
 
 
 def encoder_step(params: Params, config: ModelConfig, grid: Grid) -> float:
     section = params.train.model_copy(update={"steps": STEPS, "teach_steps": STEPS})
-    return median(train(init_state(section, config, grid), _several(grid, params), section))
+    return median(
+        train(init_state(section, config, grid), several(grid, params.train.batch_grids), section)
+    )
 
 
-def _several(grid: Grid, params: Params) -> list[Grid]:
-    """As many grids as a batch is made of."""
-    return [replace(grid, name=f"train-{k:03d}") for k in range(params.train.batch_grids)]
+def several(grid: Grid, count: int) -> list[Grid]:
+    """The grid under as many names, as a batch is made of several."""
+    return [replace(grid, name=f"train-{k:03d}") for k in range(count)]
 
 
 def swap_times(params: Params, model: Model) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -68,11 +69,31 @@ class Batch:
     anchors: Tensor
     keys: tuple[str, ...]
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on a device."""
+        held = ((field.name, getattr(self, field.name)) for field in fields(self))
+        moved: dict[str, Any] = {k: v.to(device) for k, v in held if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
 
 def changed_mask(true_swap: Tensor, target: Tensor) -> Tensor:
     """Where two (B, 3, S, S) images differ, grown by one pixel: (B, 1, S, S) in {0, 1}."""
     difference = (true_swap - target).abs().amax(dim=1, keepdim=True)
     return F.max_pool2d((difference > CHANGED_LEVEL).float(), 3, stride=1, padding=1)
+
+
+def changed_pixels(true_swap: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """`changed_mask` of two uint8 (B, 3, S, S) arrays: bool (B, 1, S, S). No float is made."""
+    difference = np.maximum(true_swap, target) - np.minimum(true_swap, target)
+    levels = np.maximum(np.maximum(difference[:, 0], difference[:, 1]), difference[:, 2])
+    changed = levels > int(CHANGED_LEVEL * 127.5)  # whole levels: above 7.65 is above 7
+    wide = changed.copy()
+    wide[..., 1:] |= changed[..., :-1]
+    wide[..., :-1] |= changed[..., 1:]
+    grown = wide.copy()
+    grown[:, 1:] |= wide[:, :-1]
+    grown[:, :-1] |= wide[:, 1:]
+    return grown[:, None]
 
 
 def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
@@ -91,8 +112,26 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
     return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
 
 
+def drawn_ahead(grids: Sequence[Grid], params: TrainParams, step: int) -> Iterator[Batch]:
+    """The batches from `step` on, each drawn while the one before it is trained on.
+
+    Raises:
+        ValueError: see `draw_batch`.
+    """
+    with ThreadPoolExecutor(max_workers=1) as drawer:
+        upcoming = drawer.submit(draw_batch, grids, params, step)
+        for following in range(step + 1, params.steps + 1):
+            batch = upcoming.result()
+            if following < params.steps:
+                upcoming = drawer.submit(draw_batch, grids, params, following)
+            yield batch
+
+
 def _joined(blocks: Sequence[Batch]) -> Batch:
-    """Blocks of one shape as one batch; indices and identities move up by what came before."""
+    """Blocks of one shape as one batch of floats.
+
+    Indices and identities move up by what came before.
+    """
     images = len(blocks[0].images)
     joined: dict[str, Any] = {}
     for field in fields(Batch):
@@ -103,10 +142,13 @@ def _joined(blocks: Sequence[Batch]) -> Batch:
             parts = [part + k * ROWS for k, part in enumerate(parts)]
         is_tensor = isinstance(parts[0], Tensor)
         joined[field.name] = torch.cat(parts) if is_tensor else tuple(chain.from_iterable(parts))
+    joined["images"] = to_tensor(joined["images"].numpy())
+    joined |= {name: joined[name].float() for name in ("changed", "still", "anchors")}
     return Batch(**joined)
 
 
 def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Batch:
+    """A block in the grid's own types: images uint8, masks bool, anchors float16."""
     rows, columns = params.batch_identities, params.batch_attributes
     if grid.images.shape[0] < rows or grid.images.shape[1] < columns:
         raise ValueError(
@@ -117,34 +159,32 @@ def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Ba
     i = _choose_rows(rng, grid, mixes, rows)
     a = np.sort(rng.choice(grid.images.shape[1], columns, replace=False))
     block = np.ix_(i, a)
-    images = to_tensor(grid.images[block].reshape(rows * columns, *grid.images.shape[2:]))
+    images = grid.images[block].reshape(rows * columns, *grid.images.shape[2:])
     background = grid.regions[block].reshape(rows * columns, 1, *grid.images.shape[3:]) == 0
     source_row, target_row, true_row, transplant = _pairs(rng, i, mixes, params)
     source_column = rng.integers(columns, size=params.batch_pairs)
     target_column = rng.integers(columns, size=params.batch_pairs)
-    source = torch.from_numpy(source_row * columns + source_column)
-    target = torch.from_numpy(target_row * columns + target_column)
-    true_swap = torch.from_numpy(true_row * columns + target_column)
+    target, true_swap = (row * columns + target_column for row in (target_row, true_row))
     reconstructed = rng.choice(rows * columns, params.batch_reconstructions, replace=False)
     moved_source, moved_target, moved_swap, moved_part = _moves(rng, i, mixes, columns)
     anchors = grid.anchors[block].reshape(rows * columns, *grid.anchors.shape[2:])
     return Batch(
-        images=images,
+        images=torch.from_numpy(images),
         identity=torch.from_numpy(np.repeat(i, columns)),
         identity_code=torch.from_numpy(np.repeat(grid.identity_code[i], columns, axis=0)),
         attribute_code=torch.from_numpy(np.tile(grid.attribute_code[a], (rows, 1))),
-        source=source,
-        target=target,
-        true_swap=true_swap,
+        source=torch.from_numpy(source_row * columns + source_column),
+        target=torch.from_numpy(target),
+        true_swap=torch.from_numpy(true_swap),
         transplant=transplant,
         reconstructed=torch.from_numpy(reconstructed),
         moved_source=torch.from_numpy(moved_source),
         moved_target=torch.from_numpy(moved_target),
         moved_swap=torch.from_numpy(moved_swap),
         moved_part=moved_part,
-        changed=changed_mask(images[true_swap], images[target]),
-        still=torch.from_numpy(background[true_swap] & background[target]).float(),
-        anchors=torch.from_numpy(anchors.astype(np.float32)),
+        changed=torch.from_numpy(changed_pixels(images[true_swap], images[target])),
+        still=torch.from_numpy(background[true_swap] & background[target]),
+        anchors=torch.from_numpy(anchors),
         keys=tuple(grid.keys[block].ravel()),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -158,6 +158,10 @@ class PairImages:
     changed: Tensor
     face: Tensor
 
+    def to(self, device: torch.device) -> PairImages:
+        """The same on a device."""
+        return PairImages(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
     """The pair's pictures and where to look: the change, and the true swap's face."""
@@ -238,7 +242,7 @@ def measure_regions(
     """The figures of `region_benchmark` pair by pair: key -> float64 (pairs of that region,)."""
     figures: dict[str, list[float]] = {}
     for pair in pairs:
-        images = pair_images(grids, pair)
+        images = pair_images(grids, pair).to(model.device)
         decoded = model.swap(images.source, images.target, pair.transplant)
         swap = paste_back(decoded, images.target)
         for row, image in (("model", swap), ("copy_target", images.target)):
@@ -262,7 +266,7 @@ def _mean(values: np.ndarray) -> float:
 def _pair_figures(
     model: Model, grids: Sequence[Grid], pair: Pair, further: Sequence[Further]
 ) -> Iterator[tuple[str, float]]:
-    images = pair_images(grids, pair)
+    images = pair_images(grids, pair).to(model.device)
     rows = {
         "model": paste_back(model.swap(images.source, images.target), images.target),
         "true_swap": images.true_swap,

@@ -107,8 +107,10 @@ def calibrate(model: Model, grids: Sequence[Grid], params: EvaluateParams) -> Ca
 @torch.no_grad()
 def encode_grid(model: Model, grid: Grid) -> Tensor:
     """Latents of every cell: (I, A, L)."""
-    rows = [model.encoder(to_tensor(np.ascontiguousarray(row))) for row in grid.images]
-    return torch.stack(rows)
+    rows = [
+        model.encoder(to_tensor(np.ascontiguousarray(row)).to(model.device)) for row in grid.images
+    ]
+    return torch.stack(rows).cpu()
 
 
 def _draw(

@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"facegraft {options.command}: {error}", file=sys.stderr)
         return 1
-    print(line)
+    if os.environ.get("RANK", "0") == "0":  # of the processes of a torchrun, one speaks
+        print(line)
     return 0
 
 

@@ -232,6 +232,12 @@ class TrainParams(Section):
     )
     steps: Count = Field(description="budget of optimiser steps")
     teach_steps: int = Field(ge=0, description="first steps that train the encoder alone")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        description="where training, evaluation and swaps compute; auto: a GPU where there is one"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        description="of the networks in training; auto: bfloat16 on a GPU that has it"
+    )
     batch_grids: Count = Field(description="grids that give a block each, per step")
     batch_identities: Annotated[int, Field(ge=2)] = Field(description="rows of a block")
     batch_attributes: Annotated[int, Field(ge=2)] = Field(description="columns of a block")

@@ -149,8 +149,7 @@ class Decoder(nn.Module):
             return None
         k = self.layout.points
         places = self.layout.split(z)[k].view(len(z), -1, 2) / points_scale(self.layout.sizes[k])
-        seen = self.mover.see(places, colours_at(texture, places))
-        moved: Moved = self.mover(seen, self.vectors(z))
+        moved: Moved = self.mover(places, colours_at(texture, places), self.vectors(z))
         carried = torch.cat([-moved.shift, moved.tint], dim=2)
         return spread(places + moved.shift, carried, torch.sigmoid(moved.sight), self.plan[-1])
 

@@ -19,7 +19,7 @@ def held_out_losses(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) 
 
     The reconstructed image is the target's.
     """
-    images = stack([pair_images(grids, pair) for pair in pairs])
+    images = stack([pair_images(grids, pair) for pair in pairs]).to(model.device)
     z_source, z_target = model.encoder(images.source), model.encoder(images.target)
     z_swap = model.encoder(model.swap(images.source, images.target).image)
     reconstruction = model.decoder(z_target).image

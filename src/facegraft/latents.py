@@ -143,7 +143,8 @@ def source_weights(layout: Layout, transplant: Collection[str] | None = None) ->
 def select(layout: Layout, z: Tensor, weights: Tensor) -> Tensor:
     """Weighted latents: dimension k of (B, L) times weights[k] of (18,) or (B, 18) [0111]."""
     sizes = torch.tensor(layout.sizes, device=z.device)
-    return z * weights.to(z).repeat_interleave(sizes, dim=-1)
+    spread = weights.to(z).repeat_interleave(sizes, dim=-1, output_size=layout.length)
+    return z * spread
 
 
 def fuse(layout: Layout, z_source: Tensor, z_target: Tensor, weights: Tensor) -> Tensor:

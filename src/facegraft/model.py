@@ -84,6 +84,11 @@ class Model(nn.Module):
         self.encoder = Encoder(self.layout, config.size, config.channels, config.surface_points)
         self.decoder = Decoder(self.layout, config.size, config.decoder_channels)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
+
     def fused(
         self, source: Tensor, target: Tensor, transplant: Collection[str] | None = None
     ) -> Tensor:

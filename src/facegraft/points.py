@@ -152,13 +152,9 @@ class PointMover(nn.Module):
         nn.init.normal_(self.last.weight, std=3e-3)
         nn.init.zeros_(self.last.bias)
 
-    def see(self, places: Tensor, colours: Tensor) -> Tensor:
-        """A target's points (B, K, 2) and their colours (B, K, 3) -> (B, HIDDEN)."""
-        seen: Tensor = self.target(self.norm(torch.cat([places, colours], dim=2).flatten(1)))
-        return seen
-
-    def forward(self, seen: Tensor, vectors: Tensor) -> Moved:
-        """`see` of the target (B, HIDDEN) and fused vectors (B, V) -> `Moved`."""
+    def forward(self, places: Tensor, colours: Tensor, vectors: Tensor) -> Moved:
+        """A target's points (B, K, 2), their colours (B, K, 3), fused vectors (B, V) -> `Moved`."""
+        seen = self.target(self.norm(torch.cat([places, colours], dim=2).flatten(1)))
         x = F.leaky_relu(seen + self.wanted(vectors), 0.2)
         x = self.last(x + F.leaky_relu(self.deeper(x), 0.2)).view(len(x), self.points, 6)
         shift, tint, sight = x.split((2, 3, 1), dim=2)

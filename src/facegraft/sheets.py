@@ -22,7 +22,7 @@ def swap_sheet(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) -> Im
 
     A row of which one sub-dimension is taken bears its name.
     """
-    images = stack([pair_images(grids, pair) for pair in pairs])
+    images = stack([pair_images(grids, pair) for pair in pairs]).to(model.device)
     decoded = model.decoder(
         torch.cat(
             [

@@ -48,6 +48,7 @@ def swap(
     Raises:
         ValueError: `transplant` names no identity sub-dimension of the model.
     """
+    source, target = (image.to(model.device) for image in (source, target))
     with torch.no_grad():
         fused = model.fused(source, target, transplant)
         mask = paste_mask(model.decoder(fused))
@@ -57,4 +58,4 @@ def swap(
     def compose(decoded: Decoded) -> Tensor:
         return blend(decoded.image, target, mask)
 
-    return Swapped(tune(model, target, fused, compose, thresholds, params), mask)
+    return Swapped(tune(model, target, fused, compose, thresholds, params), mask.cpu())

@@ -20,9 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from facegraft import losses as loss
-from facegraft.batches import Batch, draw_batch
+from facegraft import ranks
+from facegraft.batches import Batch, drawn_ahead
 from facegraft.config import TrainParams
 from facegraft.dataset import Grid
+from facegraft.device import autocast_for
+from facegraft.encoder import Encoder
 from facegraft.latents import Layout, fuse, source_weights
 from facegraft.model import Model, ModelConfig
 from facegraft.points import PointsRead, colours_at
@@ -59,14 +62,25 @@ class TrainState:
     step: int
 
 
-def init_state(params: TrainParams, config: ModelConfig, grid: Grid) -> TrainState:
-    """A fresh state, a pure function of params.seed; `grid` tells the codes' groups."""
+def init_state(
+    params: TrainParams,
+    config: ModelConfig,
+    grid: Grid,
+    device: torch.device | None = None,
+) -> TrainState:
+    """A fresh state, a pure function of params.seed; `grid` tells the codes' groups.
+
+    It is drawn on the CPU, so that it is the same on any device.
+    """
     torch.manual_seed(params.seed)
     model = Model(config)
     teachers = Teachers(model.layout, grid.identity_groups, grid.attribute_groups)
     if model.encoder.points is not None:
         anchors = grid.anchors[..., :2].astype(np.float32).mean(axis=(0, 1))
         model.encoder.points.start_at(torch.from_numpy(anchors))
+    for part in (model, teachers):
+        part.to(device or "cpu")
+    ranks.normalise_together(model)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, teachers),
         lr=params.learning_rate,
@@ -101,19 +115,24 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
         NonFiniteLoss: before the optimiser's step, so `state` still holds finite weights.
     """
     trained = [*state.model.parameters(), *state.teachers.parameters()]
+    device = state.model.device
+    autocast = autocast_for(params, device)
+    batches = drawn_ahead(grids, params, state.step)
     state.model.train()
     while state.step < params.steps:
         started = time.perf_counter()
         learning_rate = scheduled_rate(state.step, params)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate * group["scale"]
-        batch = draw_batch(grids, params, state.step)
-        values = step_losses(state, batch, params)
+        batch = next(batches).to(device)
+        with autocast:
+            values = step_losses(state, batch, params)
         total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
         if not torch.isfinite(total):
             raise NonFiniteLoss(_describe_non_finite(state.step, values, batch))
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
+        ranks.combine_gradients(state.model, state.teachers)
         norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
         state.optimizer.step()
         follow(state.ema, state.model, min(params.ema_decay, (1 + state.step) / (10 + state.step)))
@@ -130,8 +149,7 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
 def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
     """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
     model, layout = state.model, state.model.layout
-    features = model.encoder.features(batch.images)
-    z = model.encoder.project(batch.images, features)  # (N, L)
+    z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N, L)
     identity_read, attribute_read = state.teachers(z)
     values = {
         "identity_teacher_loss": loss.teacher_loss(identity_read, batch.identity_code),
@@ -139,19 +157,21 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
         "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
         "consistency_loss": loss.attribute_loss(layout, z[batch.true_swap], z[batch.target]),
     }
-    if features.points is not None:
-        values |= point_losses(model, batch, z, features.points)
+    if points is not None:
+        values |= point_losses(model, batch, z, points)
     if state.step < params.teach_steps:
         return values
     weights = torch.stack([source_weights(layout, part and (part,)) for part in batch.transplant])
     fused = fuse(layout, z[batch.source], z[batch.target], weights)  # (P, L)
-    decoded = model.decoder(torch.cat([fused, z[batch.reconstructed]]))  # (P + R, 3, S, S)
+    drawn = torch.cat([fused, z[batch.reconstructed]])
+    decoded = ranks.shared(model.decoder, drawn)  # (P + R, 3, S, S)
     swap, reconstruction = decoded.image.split([len(fused), len(batch.reconstructed)])
     image = batch.images[batch.reconstructed]
     with torch.no_grad():
-        seen = state.ema.encoder(batch.images)  # (N, L)
+        seen = ranks.shared(state.ema.encoder, batch.images)  # (N, L)
         wanted = fuse(layout, seen[batch.source], seen[batch.target], weights)  # (P, L)
-    z_swap, z_reconstruction = state.ema.encoder(decoded.image).split([len(swap), len(image)])
+    z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + R, L)
+    z_swap, z_reconstruction = z_drawn.split([len(swap), len(image)])
     values |= {
         "identity_loss": loss.identity_loss(layout, z_swap, wanted),
         "attribute_loss": loss.attribute_loss(layout, z_swap, seen[batch.target]),
@@ -172,20 +192,19 @@ def point_losses(model: Model, batch: Batch, z: Tensor, read: PointsRead) -> dic
     places, seen = batch.anchors[..., :2], batch.anchors[..., 2]
     stages = [loss.place_loss(stage, places, seen) for stage in read.stages]
     values = {"anchor_loss": torch.stack(stages).mean()}
-    mover = model.decoder.mover
-    if mover is None:
+    if model.decoder.mover is None:
         return values
     swap, target, vectors = batch.moved_swap, batch.moved_target, model.decoder.vectors(z)
-    taken = taken_elements(model.layout, batch.moved_part)  # (M, V)
+    taken = taken_elements(model.layout, batch.moved_part).to(z.device)  # (M, V)
     fused = torch.where(taken, vectors[batch.moved_source], vectors[target])
     at = read.places.detach()
-    moved = mover(mover.see(at, colours_at(batch.images, at))[target], fused)
+    colours = colours_at(batch.images, at)
+    moved = ranks.shared(model.decoder.mover, at[target], colours[target], fused)
     known = colours_at(batch.images, places)
+    both = seen[swap] * seen[target]
     return values | {
         "shift_loss": loss.place_loss(moved.shift, places[swap] - places[target], seen[swap]),
-        "tint_loss": loss.tint_loss(
-            moved.tint, known[swap], known[target], seen[swap] * seen[target]
-        ),
+        "tint_loss": loss.tint_loss(moved.tint, known[swap], known[target], both),
         "sight_loss": loss.sight_loss(moved.sight, seen[swap]),
     }
 
@@ -196,6 +215,12 @@ def taken_elements(layout: Layout, parts: Sequence[str | None]) -> Tensor:
     sizes = torch.tensor([layout.sizes[k] for k in dimensions])
     rows = {part: source_weights(layout, part and (part,))[dimensions] for part in set(parts)}
     return torch.stack([rows[part] for part in parts]).repeat_interleave(sizes, dim=1) > 0
+
+
+def _encode(encoder: Encoder, images: Tensor) -> tuple[Tensor, PointsRead | None]:
+    """The latents of (N, 3, S, S), and where its surface points are read."""
+    features = encoder.features(images)
+    return encoder.project(images, features), features.points
 
 
 def scheduled_rate(step: int, params: TrainParams) -> float:
@@ -220,4 +245,4 @@ def follow(ema: nn.Module, model: nn.Module, decay: float) -> None:
 
 def _describe_non_finite(step: int, values: dict[str, Tensor], batch: Batch) -> str:
     bad = ", ".join(f"{name}={value.item()}" for name, value in values.items())
-    return f"step {step}: a loss is not finite ({bad}); images {', '.join(batch.keys[:8])} ..."
+    return f"step {step}: a loss is not finite ({bad}); images {', '.join(batch.keys)}"

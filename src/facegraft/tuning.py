@@ -55,7 +55,7 @@ class Tuned:
 
     Attributes:
         passed: False means that the budget ran out; `image` is then the best there was.
-        first: (1, 3, S, S), the image before tuning. image: the one to save.
+        first: (1, 3, S, S), the image before tuning. image: the one to save; both on the CPU.
         trace: the verdict at step 0 and at every check.
     """
 
@@ -126,7 +126,7 @@ def tune(
             best, best_image = trace[-1], image
     if trace[-1] != best:
         trace.append(best)
-    return Tuned(best.passes(thresholds), first, best_image, tuple(trace))
+    return Tuned(best.passes(thresholds), first.cpu(), best_image.cpu(), tuple(trace))
 
 
 def _fine_parameters(decoder: Decoder) -> list[Tensor]:

@@ -57,8 +57,7 @@ def test_a_reader_learns_to_find_a_dot_by_looking_near_it() -> None:
 def test_an_untrained_mover_hardly_moves_anything() -> None:
     torch.manual_seed(0)
     mover = PointMover(6, vectors=10).eval()
-    seen = mover.see(torch.rand(3, 6, 2), torch.rand(3, 6, 3))
-    moved = mover(seen, torch.randn(3, 10))
+    moved = mover(torch.rand(3, 6, 2), torch.rand(3, 6, 3), torch.randn(3, 10))
     assert moved.shift.shape == (3, 6, 2)
     assert moved.tint.shape == (3, 6, 3)
     assert moved.sight.shape == (3, 6)

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from facegraft.adapters import tracking
 from facegraft.project import Project
+from tests.live_servers import wait_for
 
 
 @pytest.fixture
@@ -169,3 +171,23 @@ def test_flatten_names_every_leaf() -> None:
         "train.steps": 3,
         "promote.max_values": {},
     }
+
+
+def test_a_watched_run_says_what_the_machine_is_doing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+
+    def recorded() -> set[str]:
+        return {name for name in read(project, run.id).data.metrics if name.startswith("system/")}
+
+    with tracking.open_run(project, run_name="train", system_metrics=True) as run:
+        wait_for(lambda: sorted(recorded()), 60.0)
+    assert {
+        "system/cpu_utilization_percentage",
+        "system/system_memory_usage_megabytes",
+    } <= recorded()
+    assert not [t for t in threading.enumerate() if t.name == "SystemMetricsMonitor"]
+    with tracking.open_run(project, run_name="swap") as run:
+        pass
+    assert not recorded()

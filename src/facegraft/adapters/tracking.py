@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -44,6 +44,13 @@ BATCH = 100
 """Most params or tags that MLflow takes in one request."""
 
 HEALTH_SECONDS = 10.0
+
+SYSTEM_SECONDS = 10.0
+"""Between two records of what the machine is doing; `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`
+overrules it."""
+
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's description, in Markdown."""
 
 
 class TrackingError(RuntimeError):
@@ -110,6 +117,7 @@ def open_run(
     run_id: str | None = None,
     tags: Mapping[str, object] | None = None,
     params: Mapping[str, Any] | None = None,
+    system_metrics: bool = False,
 ) -> Iterator[Run]:
     """Start a run, or go on with `run_id` where MLflow still knows it.
 
@@ -121,6 +129,7 @@ def open_run(
         tags: stored as text, beside what `environment` says.
         params: any nesting of mappings, e.g. `params.model_dump(by_alias=True)`; stored flat
             under dotted names.
+        system_metrics: also log what the machine is doing, every `SYSTEM_SECONDS`.
 
     Raises:
         TrackingError: MLflow cannot be reached or refuses; one line.
@@ -132,7 +141,7 @@ def open_run(
     run.set_tags({**environment(), **(tags or {})})
     status = "FAILED"
     try:
-        with _sigterm_as_exit():
+        with _sigterm_as_exit(), _watched(run) if system_metrics else nullcontext():
             yield run
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
@@ -141,6 +150,26 @@ def open_run(
     finally:
         with one_line():
             client(project).set_terminated(run.id, status)
+
+
+@contextmanager
+def _watched(run: Run) -> Iterator[None]:
+    """Processor, memory, disk, network and GPU as metrics `system/...` while the block runs."""
+    name = "mlflow.system_metrics.system_metrics_monitor"
+    logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(
+        run.id,
+        sampling_interval=SYSTEM_SECONDS,
+        resume_logging=True,
+        tracking_uri=tracking_uri(run.project),
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def environment() -> dict[str, str]:

@@ -24,6 +24,7 @@ from facegraft.benchmark import (
 from facegraft.calibration import Calibration, calibrate
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params
+from facegraft.device import device_for
 from facegraft.dimensions import dimension_report
 from facegraft.model import Model
 from facegraft.project import Project
@@ -75,7 +76,11 @@ def nan_as_null(figures: Mapping[str, float | str]) -> dict[str, float | str | N
 def measure(
     project: Project, params: Params, model: Model, report: Progress
 ) -> dict[str, float | str]:
-    """The benchmark of a model on this project's held-out pairs: metrics, `pairs_hash`."""
+    """The benchmark of a model on this project's held-out pairs: metrics, `pairs_hash`.
+
+    The model is moved to the device that params name.
+    """
+    model.to(device_for(params.train))
     grids = load_grids(project.data, "test")
     version = data_version(project.root) or "unknown"
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)

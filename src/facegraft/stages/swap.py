@@ -18,6 +18,7 @@ from facegraft.adapters.lineage import data_version, git_state
 from facegraft.calibration import Calibration, Thresholds
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params, SwapParams
+from facegraft.device import device_for
 from facegraft.images import contact_sheet, save_picture, save_png, to_tensor, to_uint8
 from facegraft.model import Model
 from facegraft.project import Project
@@ -75,7 +76,7 @@ def open_swapper(project: Project, params: Params) -> Swapper:
     return Swapper(
         project=project,
         params=params.swap,
-        model=load_model(folder),
+        model=load_model(folder).to(device_for(params.train)),
         model_version=version.version,
         thresholds=calibration.thresholds(),
         judge=Judge(),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 import facegraft
+from facegraft import ranks
 from facegraft.adapters.lineage import data_version, folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY, fingerprint
 from facegraft.adapters.store import load_grids
-from facegraft.adapters.tracking import Run, open_run
+from facegraft.adapters.tracking import NOTE, Run, open_run
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, load_base
 from facegraft.benchmark import Pair, draw_pairs
@@ -29,17 +31,18 @@ from facegraft.checkpoint import (
 )
 from facegraft.config import Params, Section
 from facegraft.dataset import Grid
+from facegraft.device import device_for
 from facegraft.heldout import all_below, held_out_losses
 from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.sheets import swap_sheet
 from facegraft.stages.progress import Progress
-from facegraft.training import StepMetrics, TrainState, init_state
+from facegraft.training import NonFiniteLoss, StepMetrics, TrainState, init_state
 from facegraft.training import train as train_steps
 
 METHOD = (
-    "batches", "decoder", "encoder", "latents", "losses", "model", "points", "teachers", "texture",
-    "training",
+    "batches", "decoder", "device", "encoder", "latents", "losses", "model", "points", "ranks",
+    "teachers", "texture", "training",
 )  # fmt: skip
 """Modules that the weights depend on; dvc.yaml names them too."""
 
@@ -67,25 +70,39 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
     losses, a sheet of fixed held-out swaps and a checkpoint. A checkpoint of the same data and
     params is continued, to the same weights as without the interruption.
 
+    Started by torchrun, all its processes train one model; the first logs and writes.
+
     Raises:
-        NonFiniteLoss: naming the step, the losses and the images.
-        DataError, CheckpointError, TrackingError: one line with the mend.
+        NonFiniteLoss: naming the step, the losses, the images and the last good checkpoint.
+        DataError, CheckpointError, TrackingError, DeviceError: one line with the mend.
     """
+    with ranks.joined(device_for(params.train)):
+        return _train(project, params, report)
+
+
+def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     grids = load_grids(project.data, "train")
     held_out = load_grids(project.data, "validation")
     pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     recipe = _recipe(project, params)
     config = ModelConfig.from_params(params.train, grids)
     state, run_id = _start(project, params, config, grids[0], recipe)
+    if ranks.number() > 0:
+        return _assist(project, params, state, grids)
     with open_run(
         project,
         run_name=f"train-{recipe[:8]}",
         run_id=run_id,
         tags={**provenance(project.root), "recipe": recipe},
         params=params.model_dump(by_alias=True, mode="json"),
+        system_metrics=True,
     ) as run:
         _remember_run(project, run.id)
-        losses, stopped = _fit(project, params, state, grids, held_out, pairs, recipe, run, report)
+        run.set_tags({"device": state.model.device, "processes": ranks.count()})
+        with _naming_what_is_good(project, state, recipe, run):
+            losses, stopped = _fit(
+                project, params, state, grids, held_out, pairs, recipe, run, report
+            )
         save_model(state.ema, project.model)
         save_teachers(state.teachers, project.model)
         _keep_data_summary(project)
@@ -99,9 +116,42 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
         )
         with replacing(project.model / "train.json") as path:
             path.write_text(outcome.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        run.set_tags({"stopped": stopped, "steps": state.step})
+        run.set_tags({"stopped": stopped, "steps": state.step, NOTE: _note(outcome, params)})
         run.log_artifact(project.model, "model")
+        ranks.told_by_first(True)  # the others wait for what was written
     return outcome
+
+
+def _assist(
+    project: Project, params: Params, state: TrainState, grids: Sequence[Grid]
+) -> TrainReport:
+    """What every process but the first does: its share of each step until the first stops."""
+    stop = ranks.told_by_first(False)
+    for _ in [] if stop else train_steps(state, grids, params.train):
+        if _is_evaluated(state.step, params) and ranks.told_by_first(False):
+            break
+    ranks.told_by_first(True)
+    return TrainReport.model_validate(read_json(project.model / "train.json"))
+
+
+def _is_evaluated(step: int, params: Params) -> bool:
+    return step % params.train.evaluate_every == 0 or step >= params.train.steps
+
+
+def _note(outcome: TrainReport, params: Params) -> str:
+    """The run in one look, for its page in MLflow."""
+    bounds = params.train.thresholds.model_dump()
+    rows = [f"| {name} | {outcome.losses[name]:.4f} | {bounds[name]:g} |" for name in bounds]
+    return "\n".join(
+        [
+            f"Stopped by **{outcome.stopped}** after {outcome.steps} of {params.train.steps} steps,"
+            f" data `{outcome.data_version}`. Held-out swaps: `samples/`.",
+            "",
+            "| held-out loss | at the end | threshold |",
+            "|---|---:|---:|",
+            *rows,
+        ]
+    )
 
 
 def _keep_data_summary(project: Project) -> None:
@@ -130,22 +180,46 @@ def _fit(
     losses = held_out_losses(state.ema, held_out, pairs)
     if state.step == 0:
         _log_sheet(run, state, held_out, pairs)
-    stopped = "thresholds" if _may_stop(losses, state, params) else "budget"
-    for metrics in [] if stopped == "thresholds" else train_steps(state, grids, section):
+    if ranks.told_by_first(_may_stop(losses, state, params)):
+        return losses, "thresholds"
+    for metrics in train_steps(state, grids, section):
         recent.append(metrics)
         if state.step % section.log_every == 0 or state.step == section.steps:
             run.log_metrics(_averaged(recent), state.step)
             recent.clear()
         report(state.step, section.steps, _text(metrics))
-        if state.step % section.evaluate_every and state.step < section.steps:
+        if not _is_evaluated(state.step, params):
             continue
         losses = held_out_losses(state.ema, held_out, pairs)
         run.log_metrics({f"held_out/{k}": v for k, v in losses.items()}, state.step)
         _log_sheet(run, state, held_out, pairs)
+        _require_finite(losses, state.step)
         save_state(state, _checkpoint(project), recipe)
-        if _may_stop(losses, state, params):
+        if ranks.told_by_first(_may_stop(losses, state, params)):
             return losses, "thresholds"
-    return losses, stopped
+    return losses, "budget"
+
+
+def _require_finite(losses: dict[str, float], step: int) -> None:
+    """What is not finite is never kept as a checkpoint."""
+    if not np.isfinite(list(losses.values())).all():
+        told = ", ".join(f"{name}={value}" for name, value in losses.items())
+        raise NonFiniteLoss(f"step {step}: a held-out loss is not finite ({told})")
+
+
+@contextmanager
+def _naming_what_is_good(
+    project: Project, state: TrainState, recipe: str, run: Run
+) -> Iterator[None]:
+    """Where a loss is not finite, the run says so and the message names the last checkpoint."""
+    try:
+        yield
+    except NonFiniteLoss as error:
+        run.set_tags({"stopped": "a loss was not finite", "steps": state.step})
+        path = _checkpoint(project)
+        good = path.exists() and checkpoint_recipe(path)[0] == recipe
+        kept = f"{path} (step {checkpoint_recipe(path)[1]})" if good else "none yet"
+        raise NonFiniteLoss(f"{error}; last good checkpoint: {kept}") from error
 
 
 def _log_sheet(run: Run, state: TrainState, grids: Sequence[Grid], pairs: Sequence[Pair]) -> None:
@@ -162,7 +236,7 @@ def _start(
     project: Project, params: Params, config: ModelConfig, grid: Grid, recipe: str
 ) -> tuple[TrainState, str | None]:
     """A fresh state, or the interrupted one of the same recipe with its MLflow run."""
-    state = init_state(params.train, config, grid)
+    state = init_state(params.train, config, grid, device_for(params.train))
     path = _checkpoint(project)
     if path.exists() and checkpoint_recipe(path)[0] == recipe:
         load_state(state, path)
@@ -186,7 +260,7 @@ def _recipe(project: Project, params: Params) -> str:
 
     Without the code, a checkpoint that reached its budget would stand for changed losses.
     """
-    section = params.train.model_dump(mode="json", exclude={"log_every"})
+    section = params.train.model_dump(mode="json", exclude={"log_every", "device"})
     folder = _initial(project, params)
     start = fingerprint(folder) if folder is not None else ""
     text = json.dumps([folder_md5(project.data), section, _code_hash(), start], sort_keys=True)

@@ -1,0 +1,94 @@
+"""Two processes of a torchrun train one model: the losses of one process, and one run of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from facegraft.adapters import tracking
+from facegraft.checkpoint import checkpoint_recipe
+from facegraft.config import load_params
+from facegraft.project import Project
+from facegraft.stages.progress import silent
+from facegraft.stages.train import train as train_stage
+from facegraft.training import train
+from tests import tiny
+from tests.live_servers import wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+STEPS = 12
+
+
+def started(folder: Path, *command: str, **options: int) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *command], cwd=folder, env=environment, text=True, **options
+    )
+
+
+def test_two_processes_have_the_losses_of_one() -> None:
+    # Five images are decoded a step: the shares are of two sizes.
+    section = tiny.train_params(steps=4)
+    assert (section.batch_pairs + section.batch_reconstructions) % 2 == 1
+    with started(tiny.ROOT, *TORCHRUN, "-m", "tests.rank_losses", "4", stdout=-1) as process:
+        lines = process.communicate(timeout=240)[0].splitlines()
+    first, second = (json.loads(line) for line in lines if line.startswith("{"))
+    assert first["count"] == second["count"] == 2
+    assert first == second, "both hold the same losses and the same weights, to the bit"
+    alone = [
+        {**metrics.losses, "gradient_norm": metrics.gradient_norm}
+        for metrics in train(tiny.state(steps=4), [tiny.faces()], section)
+    ]
+    for mine, expected in zip(first["losses"], alone, strict=True):
+        assert mine == pytest.approx(expected, rel=2e-5, abs=2e-6)
+
+
+def test_a_killed_training_of_two_goes_on_in_its_run_to_the_weights_of_one(
+    copy_project: Project, tmp_path: Path
+) -> None:
+    killed, alone = _longer(copy_project), Project(tmp_path / "alone")
+    shutil.copytree(killed.root, alone.root, symlinks=True)
+    command = (*TORCHRUN, "-m", "facegraft.cli", "train")
+    checkpoint = killed.checkpoints / "last.safetensors"
+    with started(killed.root, *command, stderr=subprocess.DEVNULL) as process:
+        wait_for(checkpoint.exists, 240.0)
+        for one in (*psutil.Process(process.pid).children(recursive=True), process):
+            one.kill()
+    assert 0 < checkpoint_recipe(checkpoint)[1] < STEPS
+    run_id = json.loads((killed.checkpoints / "run.json").read_text(encoding="utf-8"))["run_id"]
+    runs = len(tracking.client(killed).search_runs(["1"]))
+
+    with started(killed.root, *command, stdout=-1, stderr=-1) as process:
+        said = process.communicate(timeout=240)[0]
+    assert process.returncode == 0
+    assert said.count(f"trained {STEPS} steps") == 1
+    resumed = tracking.client(killed).get_run(run_id)
+    assert resumed.info.status == "FINISHED"
+    assert (resumed.data.tags["processes"], resumed.data.tags["steps"]) == ("2", str(STEPS))
+    assert len(tracking.client(killed).search_runs(["1"])) == runs
+
+    train_stage(alone, load_params(alone.params), silent)
+    mine, expected = (load_file(p.model / "model.safetensors") for p in (killed, alone))
+    for name, value in expected.items():
+        assert torch.allclose(mine[name], value, rtol=1e-3, atol=1e-4), name
+
+
+def _longer(project: Project) -> Project:
+    params = yaml.safe_load(project.params.read_text(encoding="utf-8"))
+    params["train"].update(steps=STEPS, evaluate_every=3)
+    params["train"]["thresholds"]["identity_loss"] = 1e-9  # to the budget
+    project.params.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    shutil.rmtree(project.checkpoints)
+    return project
