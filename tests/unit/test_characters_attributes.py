@@ -16,7 +16,14 @@ from facegraft.characters import (
     load_assets,
     sample_attributes,
 )
-from facegraft.characters.attributes import CHOICES, COLOURS, RANGES
+from facegraft.characters.attributes import (
+    CHOICES,
+    COLOURS,
+    COMMON_HAIR_STYLES,
+    RANGES,
+    RESERVED_HAIR_STYLES,
+)
+from facegraft.characters.expressions import COMMON_SHAPES, RESERVED_SHAPES
 from facegraft.characters.hairstyles import HAIR_STYLES
 
 
@@ -77,9 +84,27 @@ def test_sampling_shows_every_word_and_any_pose_most_often_near_frontal():
         assert values.max() > 0.7 * RANGES[name][1]
         assert (values < near).mean() > 0.8
     for name, words in CHOICES.items():
-        assert {getattr(one, name) for one in sampled} == set(words)
+        kept_back = RESERVED_HAIR_STYLES if name == "hair_style" else ()
+        assert {getattr(one, name) for one in sampled} == set(words) - set(kept_back)
     shown = {shape for one in sampled for shape in one.expression}
-    assert shown == set(EXPRESSION_NAMES)
+    assert shown == set(EXPRESSION_NAMES) - set(RESERVED_SHAPES)
+
+
+def test_a_reserved_set_has_a_reserved_hair_style_and_clearly_a_reserved_movement():
+    rng = np.random.default_rng(0)
+    sampled = [sample_attributes(rng, reserved=True) for _ in range(400)]
+    assert {one.hair_style for one in sampled} == set(RESERVED_HAIR_STYLES)
+    strongest = [max(one.expression.get(k, 0) for k in RESERVED_SHAPES) for one in sampled]
+    assert min(strongest) >= 0.5
+    assert {s for one in sampled for s in one.expression} > set(RESERVED_SHAPES)
+
+
+def test_what_is_reserved_leaves_the_rest_rich():
+    assert "bald" not in RESERVED_HAIR_STYLES
+    assert len(COMMON_HAIR_STYLES) >= 12
+    assert len(COMMON_SHAPES) >= 40
+    for blend in EXPRESSIONS.values():
+        assert not blend or set(blend) - set(RESERVED_SHAPES)
 
 
 def test_values_have_the_same_names_for_all():

@@ -12,6 +12,8 @@ from facegraft.characters import (
     render,
     render_grid,
 )
+from facegraft.characters.attributes import RESERVED_HAIR_STYLES
+from facegraft.characters.expressions import RESERVED_SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +29,12 @@ def _fingerprints(specs):
 
 def test_splits_and_grids_share_no_identity_and_no_attribute_set(assets):
     specs = [
-        spec for split in ("train", "validation", "test") for spec in
+        spec for split in ("train", "validation", "test", "benchmark") for spec in
         draw_split(assets, 7, split, 3, 4, 4)
     ]  # fmt: skip
     people, looks = _fingerprints(specs)
-    assert len(set(people)) == len(people) == 36
-    assert len(set(looks)) == len(looks) == 36
+    assert len(set(people)) == len(people) == 48
+    assert len(set(looks)) == len(looks) == 48
     ids = [one for spec in specs for one in spec.identity_ids + spec.attribute_ids]
     assert len(set(ids)) == len(ids)
 
@@ -44,6 +46,16 @@ def test_drawing_is_deterministic_and_stable_when_more_is_asked(assets):
     assert _fingerprints(few)[1] == _fingerprints(many)[1][:2]
     other = draw_split(assets, 8, "train", 1, 2, 2)
     assert not set(_fingerprints(few)[0]) & set(_fingerprints(other)[0])
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test", "benchmark"])
+def test_only_the_benchmark_draws_what_is_reserved(assets, split):
+    looks = [one for spec in draw_split(assets, 7, split, 12, 2, 4) for one in spec.attributes]
+    for one in looks:
+        reserved = one.hair_style in RESERVED_HAIR_STYLES
+        moves = any(one.expression.get(shape, 0) >= 0.5 for shape in RESERVED_SHAPES)
+        assert reserved == moves == (split == "benchmark")
+        assert split == "benchmark" or not set(one.expression) & set(RESERVED_SHAPES)
 
 
 def test_an_unknown_split_is_refused(assets):

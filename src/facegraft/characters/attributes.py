@@ -10,7 +10,11 @@ from types import MappingProxyType
 import numpy as np
 
 from facegraft.characters.errors import CharacterError
-from facegraft.characters.expressions import EXPRESSION_NAMES, sample_expression
+from facegraft.characters.expressions import (
+    EXPRESSION_NAMES,
+    sample_expression,
+    sample_reserved_expression,
+)
 from facegraft.characters.face_paint import FACE_PAINTS, SCARS
 from facegraft.characters.facial_hair import FACIAL_HAIR
 from facegraft.characters.glasses import GLASSES
@@ -153,11 +157,22 @@ def _rebuild(values: dict[str, object]) -> Attributes:
     return Attributes(**values)  # type: ignore[arg-type]
 
 
-def sample_attributes(rng: np.random.Generator, skins: Sequence[str] = ()) -> Attributes:
+RESERVED_HAIR_STYLES = ("crop", "bob")
+"""Hair styles that only the benchmark shows: one short, one long, neither odd."""
+
+COMMON_HAIR_STYLES = tuple(style for style in HAIR_STYLES if style not in RESERVED_HAIR_STYLES)
+"""All others."""
+
+
+def sample_attributes(
+    rng: np.random.Generator, skins: Sequence[str] = (), *, reserved: bool = False
+) -> Attributes:
     """Draw an attribute set: any expression, any pose of `RANGES`, most often near frontal.
 
     Args:
         skins: textures to draw from besides plain skin; they change no other draw.
+        reserved: draw what nothing is ever trained on: one of `RESERVED_HAIR_STYLES`, and an
+            expression with one of `expressions.RESERVED_MOVES`. Else neither is drawn.
     """
     hair = _hair_colour(rng)
     skin = _skin_colour(rng)
@@ -165,14 +180,14 @@ def sample_attributes(rng: np.random.Generator, skins: Sequence[str] = ()) -> At
     brow = (0.62 * hair[0], 0.62 * hair[1], 0.62 * hair[2])
     light_azimuth = rng.normal(0, 26)
     return Attributes(
-        expression=sample_expression(rng),
+        expression=sample_reserved_expression(rng) if reserved else sample_expression(rng),
         yaw=_angle(rng, "yaw", 12),
         pitch=_angle(rng, "pitch", 5),
         roll=_angle(rng, "roll", 5),
         skin=skin,
         lip=lip,
         lip_tint=_between(rng, 0.3, 0.9),
-        hair_style=_choice(rng, tuple(HAIR_STYLES)),
+        hair_style=_choice(rng, RESERVED_HAIR_STYLES if reserved else COMMON_HAIR_STYLES),
         hair=hair,
         hair_volume=_between(rng, 0, 1),
         brow=brow,

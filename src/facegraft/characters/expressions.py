@@ -76,11 +76,37 @@ COMPANIONS = {"tongueOut": {"jawOpen": 0.45}, "mouthClose": {"jawOpen": 0.85}}
 ALONE = 0.15
 """How often `sample_expression` takes single ARKit shapes instead of a named expression."""
 
+RESERVED_MOVES: tuple[tuple[str, ...], ...] = (
+    ("browOuterUpLeft", "browOuterUpRight"),
+    ("eyeWideLeft", "eyeWideRight"),
+    ("mouthStretchLeft", "mouthStretchRight"),
+    ("jawLeft",),
+    ("jawRight",),
+)
+"""Movements that only the benchmark shows; each changes the picture clearly by itself."""
+
+RESERVED_SHAPES = tuple(shape for move in RESERVED_MOVES for shape in move)
+"""ARKit shapes that nothing but the benchmark ever draws, alone or in a blend."""
+
+COMMON_SHAPES = tuple(name for name in EXPRESSION_NAMES if name not in RESERVED_SHAPES)
+"""All others."""
+
+CLEARLY = 0.5
+"""Least weight of the reserved movement in a reserved expression."""
+
+
+def sample_reserved_expression(rng: np.random.Generator) -> dict[str, float]:
+    """One of `RESERVED_MOVES` at `CLEARLY` or more, over a common expression at half strength."""
+    blend = {shape: round(weight / 2, 4) for shape, weight in sample_expression(rng).items()}
+    move = RESERVED_MOVES[int(rng.integers(len(RESERVED_MOVES)))]
+    weight = round(float(rng.uniform(CLEARLY, 1.0)), 4)
+    return dict(sorted((blend | dict.fromkeys(move, weight)).items()))
+
 
 def sample_expression(rng: np.random.Generator) -> dict[str, float]:
     """One expression at a random strength, now and then blended with a second, and a gaze.
 
-    Now and then one or two single shapes instead.
+    Now and then one or two single shapes instead. `RESERVED_SHAPES` are left out of every blend.
     """
     if rng.random() < ALONE:
         return _single_shapes(rng)
@@ -98,13 +124,17 @@ def sample_expression(rng: np.random.Generator) -> dict[str, float]:
     for weights, factor in parts:
         for shape, weight in weights.items():
             blend[shape] = min(1.0, blend.get(shape, 0.0) + factor * weight)
-    return {shape: round(weight, 4) for shape, weight in sorted(blend.items()) if weight > 0.01}
+    return {
+        shape: round(weight, 4)
+        for shape, weight in sorted(blend.items())
+        if weight > 0.01 and shape not in RESERVED_SHAPES
+    }
 
 
 def _single_shapes(rng: np.random.Generator) -> dict[str, float]:
-    """One or two of the 52 shapes, each with what it needs beside it."""
+    """One or two of `COMMON_SHAPES`, each with what it needs beside it."""
     blend: dict[str, float] = {}
-    for name in rng.choice(EXPRESSION_NAMES, size=int(rng.integers(1, 3)), replace=False).tolist():
+    for name in rng.choice(COMMON_SHAPES, size=int(rng.integers(1, 3)), replace=False).tolist():
         weight = float(rng.uniform(0.4, 1.0))
         for shape, share in ({name: 1.0} | COMPANIONS.get(name, {})).items():
             blend[shape] = max(blend.get(shape, 0.0), round(weight * share, 4))

@@ -26,7 +26,10 @@ from facegraft.characters.regions import CODE_GROUPS
 from facegraft.characters.render import render_head
 from facegraft.dataset import Grid, Mix, image_key
 
-SPLITS = ("train", "validation", "test")
+BENCHMARK = "benchmark"
+"""The split whose hair styles and expressions are reserved: no other split ever draws them."""
+
+SPLITS = ("train", "validation", "test", BENCHMARK)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,10 @@ def _draw_grid(
         split=split,
         identities=(*people, *mixed),
         attributes=tuple(
-            sample_attributes(np.random.default_rng(s), tuple(assets.skins)) for s in columns
+            sample_attributes(
+                np.random.default_rng(s), tuple(assets.skins), reserved=split == BENCHMARK
+            )
+            for s in columns
         ),
         identity_ids=tuple(f"{name}-i{k:02d}" for k in range(identities)),
         attribute_ids=tuple(f"{name}-a{k:02d}" for k in range(attributes)),
