@@ -1,11 +1,14 @@
 """From identity and attributes to a posed mesh."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from facegraft.characters import Attributes, load_assets, neutral_head, sample_identity
-from facegraft.characters.deform import COSTUME_SWELL, pose
+from facegraft.characters.deform import COSTUME_SWELL, PHILTRUM, pose
 from facegraft.characters.expressions import EXPRESSIONS
+from facegraft.characters.glasses import BARS, RIM, TEMPLE, VERTICES
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,30 @@ def test_normals_are_unit_and_point_outwards(assets, head):
     assert np.allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-4)
     nose = int(assets.landmark_vertices[2])
     assert normals[nose, 2] > 0.5
+
+
+def test_a_mouth_leaves_room_below_the_nose(assets):
+    person = sample_identity(assets, np.random.default_rng(0))
+    axes = person.axes.copy()
+    high = {"mouth/mouth_trans_up": 1.0, "nose/nose_base_up": -1.0, "nose/nose_scale_vert": 1.0}
+    for name, value in high.items():
+        axes[person.names.index(name)] = value
+    shaped = neutral_head(assets, replace(person, axes=axes)).neutral
+    nose, lip = shaped[assets.philtrum, 1].tolist()
+    assert nose - lip == pytest.approx(PHILTRUM, abs=1e-4)
+
+
+@pytest.mark.parametrize("breadth", [-1.0, 0.0, 1.0])
+def test_temples_run_outside_the_skin(assets, breadth):
+    person = sample_identity(assets, np.random.default_rng(4))
+    axes = person.axes.copy()
+    axes[person.names.index("face_shape/head_scale_horiz")] = breadth
+    broad = neutral_head(assets, replace(person, axes=axes))
+    posed = pose(assets, broad, Attributes(glasses="round", hair_style="bald")).vertices.numpy()
+    first = len(posed) - VERTICES + 2 * RIM + 4 * BARS[0]
+    for side, start in ((-1, first), (1, first + 4 * TEMPLE)):
+        bar = posed[start : start + 4 * TEMPLE].reshape(TEMPLE, 4, 3).mean(axis=1)
+        skin = posed[assets.side_vertices.numpy()]
+        for x, y, z in bar[1:]:
+            beside = (np.abs(skin[:, 1:] - (y, z)) < 0.06).all(axis=1)
+            assert (side * skin[beside, 0] < side * x).all()

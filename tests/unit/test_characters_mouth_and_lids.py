@@ -16,6 +16,7 @@ from facegraft.characters import (
     sample_identity,
 )
 from facegraft.characters.deform import pose
+from facegraft.characters.expressions import EXPRESSIONS
 from facegraft.characters.normals import find_fans, vertex_normals
 from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.surface import Surface
@@ -83,6 +84,24 @@ def test_no_tooth_shows_below_a_short_chin(assets, people):
         teeth, landmarks = _samples(assets, replace(person, axes=axes), Attributes(), "teeth")
         lowest = landmarks[3:, 1].max() + 8
         assert (teeth[:, 0] < lowest).all()
+
+
+def test_closed_lips_show_no_tooth_whoever_it_is(assets, people):
+    for person in people[:12]:
+        for name in ("neutral", "angry", "smirk"):
+            look = Attributes(expression=EXPRESSIONS[name])
+            assert len(_samples(assets, person, look, "teeth")[0]) == 0, name
+
+
+def test_no_tooth_sticks_out_of_a_short_chin_seen_from_the_side(assets, people):
+    short = {"face_shape/chin_height": -1.0, "mouth/mouth_trans_up": -1.0}
+    for person in people[2:12]:
+        axes = person.axes.copy()
+        for name, value in short.items():
+            axes[person.names.index(name)] = value
+        look = Attributes(yaw=30.0, expression=EXPRESSIONS["sad"])
+        teeth, landmarks = _samples(assets, replace(person, axes=axes), look, "teeth")
+        assert (teeth[:, 0] < landmarks[3:, 1].max() + 8).all()
 
 
 def test_the_tongue_comes_out_between_closed_lips(assets, people):

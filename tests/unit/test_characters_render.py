@@ -154,7 +154,7 @@ def test_the_mouth_opens_on_a_dark_inside(assets, people):
         )
         assert _share(wide, "mouth") > 1.3 * _share(shut, "mouth")
         inside = wide.image[wide.regions == LABEL["mouth"]].mean(axis=1)
-        assert inside.min() < 60
+        assert inside.min() < 70  # the hollow beside the tongue, a pixel wide
 
 
 def test_the_background_of_a_swap_is_the_targets(assets, people):

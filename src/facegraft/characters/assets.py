@@ -21,20 +21,22 @@ from facegraft.characters.errors import CharacterError
 from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
 from facegraft.characters.identity_spread import axis_spread
 from facegraft.characters.morphs import Morphs, pack
-from facegraft.characters.normals import Fans, find_fans
+from facegraft.characters.normals import Fans, area_normals, find_fans
 from facegraft.characters.occlusion import ambient_occlusion
 from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skins import SkinTexture, load_skins
 from facegraft.characters.skull import angles, skull_neighbours
 
 BUILDERS = (
-    "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "morphs",
-    "occlusion", "raster", "regions", "sculpt", "skull", "wavefront",
+    "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "lips",
+    "morphs", "normals", "occlusion", "raster", "regions", "sculpt", "skull", "wavefront",
 )  # fmt: skip
 """Modules that make the cached arrays; a change in one of them makes a new cache file."""
 
-MOUTH_RECESS = 0.9
-RECESS = {"teeth": 0.97, "tongue": 0.97, "lash": -0.004}
+MOUTH_RECESS = 0.5
+THROAT_RECESS = 0.4
+SIDE_RECESS = 0.4
+RECESS = {"teeth": 0.57, "tongue": 0.57, "lash": -0.004}
 """Of vertices inside the mouth, and of materials, decimetres: see `Assets.recess`."""
 
 
@@ -64,9 +66,12 @@ class Assets:
             (L, 2), their shares, adding up to how far the blink takes the vertex, in [0, 1].
         landmark_vertices: int64 (5,), with the eyes' entries unused.
         recess: float32 (V,), how much further away a vertex is drawn than it is, decimetres:
-            teeth, tongue and the inside of the mouth lie behind the lips, lashes before the lid.
+            teeth, tongue and the inside of the mouth lie behind the lips, the throat behind
+            the mouth, lashes before the lid.
         tongue_vertices: int64; a tongue that is put out loses its recess.
         bridge_vertex: the nose's bridge between the eyes.
+        philtrum: int64 (2,), where the nose ends and where the upper lip begins, in the middle.
+        side_vertices: int64, skin beside the eyes, along which the glasses' temples run.
         anchors: int64 (K,), see `anchors.choose_anchors`.
         code_basis: float32 (C', 2 P) and code_groups: see `code_basis.shape_basis`.
     """
@@ -97,6 +102,8 @@ class Assets:
     recess: torch.Tensor
     tongue_vertices: torch.Tensor
     bridge_vertex: int
+    philtrum: torch.Tensor
+    side_vertices: torch.Tensor
     anchors: np.ndarray
     code_basis: np.ndarray
     code_groups: dict[str, slice]
@@ -173,7 +180,7 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
     up = [shape.axes[name][0] for name in names]
     zero = np.zeros_like(shape.rest)
     down = [zero if (field := shape.axes[name][1]) is None else field for name in names]
-    normals = _rest_normals(shape.rest, shape.triangles)
+    normals = area_normals(shape.rest, shape.triangles)
     skin = np.zeros(len(shape.rest), bool)
     skin[shape.triangles[shape.material == 0]] = True
     visible = (
@@ -220,6 +227,8 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "recess": _recess(shape),
         "tongue_vertices": np.unique(shape.triangles[shape.material == MATERIALS.index("tongue")]),
         "bridge_vertex": np.array(_bridge(shape, skin)),
+        "philtrum": _philtrum(shape, skin),
+        "side_vertices": _sides(shape, skin),
         "anchors": choose_anchors(shape.rest, visible | _eyeballs(shape)),
         "code_basis": basis,
         "code_names": np.array(list(groups)),
@@ -270,19 +279,12 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
         recess=tensor("recess"),
         tongue_vertices=tensor("tongue_vertices"),
         bridge_vertex=int(arrays["bridge_vertex"]),
+        philtrum=tensor("philtrum"),
+        side_vertices=tensor("side_vertices"),
         anchors=arrays["anchors"],
         code_basis=arrays["code_basis"],
         code_groups=dict(zip((str(n) for n in arrays["code_names"]), slices, strict=True)),
     )
-
-
-def _rest_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    corner = vertices[triangles]
-    face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    total = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(total, triangles[:, k], face)
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
 def _paint(shape: Sculpture, normals: np.ndarray) -> np.ndarray:
@@ -362,10 +364,29 @@ def _landmarks(shape: Sculpture, skin: np.ndarray) -> np.ndarray:
 
 def _recess(shape: Sculpture) -> np.ndarray:
     """See `Assets.recess`; only the order of surfaces heeds it, never where they are drawn."""
-    out = MOUTH_RECESS * shape.masks["inside_mouth"]
+    out = np.maximum(MOUTH_RECESS * shape.masks["inside_mouth"], THROAT_RECESS * _throat(shape))
     for name, depth in RECESS.items():
         out[shape.triangles[shape.material == MATERIALS.index(name)]] = depth
+    out += SIDE_RECESS * _side_of_lower_teeth(shape)
     return out.astype(np.float32)
+
+
+def _side_of_lower_teeth(shape: Sculpture) -> np.ndarray:
+    """1 at the lower molars, which would show beside a narrow chin, 0 elsewhere: float (V,)."""
+    tooth = np.unique(shape.triangles[shape.material == MATERIALS.index("teeth")])
+    falls = shape.expressions["jawOpen"][tooth, 1]
+    lower = tooth[falls < 0.3 * falls.min()]
+    out = np.zeros(len(shape.rest))
+    out[lower] = np.clip((np.abs(shape.rest[lower, 0]) - 0.15) / 0.1, 0, 1)
+    return out
+
+
+def _throat(shape: Sculpture) -> np.ndarray:
+    """1 at the middle of the throat, 0 at the chin, the sides and the chest: float (V,)."""
+    x, y, z = shape.rest.T
+    ramps = ((1.35 - z) / 0.15, (z - 0.2) / 0.1, (6.35 - y) / 0.1, (y - 5.5) / 0.2,
+             (0.3 - np.abs(x)) / 0.15)  # fmt: skip
+    return np.prod([np.clip(ramp, 0, 1) for ramp in ramps], axis=0)
 
 
 def _bridge(shape: Sculpture, skin: np.ndarray) -> int:
@@ -373,3 +394,20 @@ def _bridge(shape: Sculpture, skin: np.ndarray) -> int:
     x, y, z = shape.rest.T
     distance = np.where(skin & (z > 1.0), np.abs(x) + np.abs(y - 7.3), np.inf)
     return int(distance.argmin())
+
+
+def _philtrum(shape: Sculpture, skin: np.ndarray) -> np.ndarray:
+    """See `Assets.philtrum`."""
+    x, y, z = shape.rest.T
+    middle = skin & (np.abs(x) < 0.02) & (z > 1.3) & (shape.masks["inside_mouth"] < 0.5)
+    tip = _landmarks(shape, skin)[2]
+    below = middle & (y < y[tip]) & (z < z[tip] - 0.08)
+    lips = middle & (shape.masks["lips"] > 0.5)
+    return np.array([np.where(part, y, -np.inf).argmax() for part in (below, lips)])
+
+
+def _sides(shape: Sculpture, skin: np.ndarray) -> np.ndarray:
+    """See `Assets.side_vertices`; wide enough for eyes that sit high or low."""
+    x, y, z = shape.rest.T
+    beside = (np.abs(x) > 0.3) & (np.abs(y - 7.3) < 0.5) & (z > 0.1) & (z < 1.5)
+    return np.flatnonzero(skin & beside & (shape.masks["ears"] < 0.05))

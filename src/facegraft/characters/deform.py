@@ -22,6 +22,14 @@ from facegraft.characters.skull import CENTRE, COLUMNS, ROWS
 COSTUME_SWELL = 0.05
 """How far cloth stands off the skin, decimetres."""
 
+PHILTRUM = 0.06
+"""The least height between nose and upper lip, decimetres; a nearer mouth would fold the nose."""
+
+LOWERING = "mouth/mouth_trans_up"
+"""The axis that makes room, and how far it goes at most beyond what the identity says."""
+
+FARTHEST = 1.5
+
 LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 
 
@@ -66,6 +74,7 @@ def neutral_head(assets: Assets, identity: Identity) -> Head:
             assets.up.add(vertices, item, value)
         elif value < 0:
             assets.down.add(vertices, item, -value)
+    _part_mouth_from_nose(assets, vertices)
     moved = vertices - assets.rest
     follow = moved[assets.lid_partner] - moved[assets.lid_index][:, None]
     near, far = (follow * assets.lid_weight[..., None]).unbind(dim=1)
@@ -74,6 +83,18 @@ def neutral_head(assets: Assets, identity: Identity) -> Head:
     length = (offset * offset).sum(dim=-1).sqrt()
     skull = (length * assets.skull_weight).sum(dim=-1).reshape(ROWS, COLUMNS)
     return Head(vertices, lid_shift, skull.numpy())
+
+
+def _part_mouth_from_nose(assets: Assets, vertices: torch.Tensor) -> None:
+    """Lower a mouth that has moved up into the nose, in place."""
+    nose, lip = vertices[assets.philtrum, 1].tolist()
+    missing = PHILTRUM - (nose - lip)
+    if missing > 0:
+        item = assets.identity_names.index(LOWERING)
+        lowered = torch.zeros_like(vertices)
+        assets.down.add(lowered, item, 1.0)
+        opened = float(lowered[assets.philtrum[0], 1] - lowered[assets.philtrum[1], 1])
+        vertices += lowered * min(missing / opened, FARTHEST)
 
 
 def pose(assets: Assets, head: Head, attributes: Attributes) -> Posed:
@@ -87,7 +108,7 @@ def pose(assets: Assets, head: Head, attributes: Attributes) -> Posed:
     swell += (extra[:count, 2] / 0.1).clamp(0, 1) * SWELL[attributes.facial_hair]
     body += assets.rest_normals * swell[:, None]
     sheet, follows = _sheet(head, attributes)
-    glasses = _glasses(assets, head, eyes, attributes)
+    glasses = _glasses(assets, head, body, eyes, attributes)
     every = torch.cat([body, sheet, glasses])
     follows = torch.cat([assets.head_weight, follows, torch.ones(len(glasses))])
     turned = camera.rotation(attributes.yaw, attributes.pitch, attributes.roll)
@@ -127,12 +148,14 @@ def _sheet(head: Head, attributes: Attributes) -> tuple[torch.Tensor, torch.Tens
     return torch.from_numpy(vertices), torch.from_numpy(follows)
 
 
-def _glasses(assets: Assets, head: Head, eyes: np.ndarray, attributes: Attributes) -> torch.Tensor:
+def _glasses(
+    assets: Assets, head: Head, body: torch.Tensor, eyes: np.ndarray, attributes: Attributes
+) -> torch.Tensor:
     if attributes.glasses == "none":
         return torch.zeros(VERTICES, 3)
     bridge = float(head.neutral[assets.bridge_vertex, 2])
-    side = float(head.skull[ROWS // 2 + 2, COLUMNS // 4])
-    return torch.from_numpy(fit_glasses(attributes.glasses, eyes, bridge, side))
+    sides = body.index_select(0, assets.side_vertices).numpy()
+    return torch.from_numpy(fit_glasses(attributes.glasses, eyes, bridge, sides))
 
 
 def _expressed(assets: Assets, head: Head, attributes: Attributes) -> torch.Tensor:

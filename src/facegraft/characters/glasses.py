@@ -11,8 +11,21 @@ AROUND = 24
 _SECTION = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)], np.float32)
 """A bar's cross section: outwards and forwards."""
 
+TEMPLE = 9
+"""Cross sections of a temple, from the hinge to the ear."""
+
+EAR = 0.35
+"""Depth z at which a temple ends, decimetres."""
+
+CLEARANCE = 0.025
+"""How far the middle of a temple stays off the skin, decimetres."""
+
 RIM = AROUND * 4
-VERTICES = 2 * RIM + 3 * 8 + 2
+BARS = (2, TEMPLE, TEMPLE)
+"""Cross sections of the bridge and the temples."""
+
+CENTRES = 2 * RIM + 4 * sum(BARS)
+VERTICES = CENTRES + 2
 THICKNESS = 0.011
 
 
@@ -21,11 +34,13 @@ def glasses_triangles() -> tuple[np.ndarray, np.ndarray]:
     frame: list[np.ndarray] = []
     for side in range(2):
         frame.append(_tube(side * RIM, AROUND, closed=True))
-    for bar in range(3):
-        frame.append(_tube(2 * RIM + 8 * bar, 2, closed=False))
+    first = 2 * RIM
+    for length in BARS:
+        frame.append(_tube(first, length, closed=False))
+        first += 4 * length
     lenses = []
     for side in range(2):
-        centre = 2 * RIM + 24 + side
+        centre = CENTRES + side
         edge = side * RIM + 4 * np.arange(AROUND)
         lenses.append(np.stack([np.full(AROUND, centre), edge, np.roll(edge, -1)], axis=1))
     triangles = np.concatenate([*frame, *lenses])
@@ -33,14 +48,14 @@ def glasses_triangles() -> tuple[np.ndarray, np.ndarray]:
     return triangles.astype(np.int64), is_lens
 
 
-def fit_glasses(style: str, eyes: np.ndarray, bridge: float, ear_width: float) -> np.ndarray:
+def fit_glasses(style: str, eyes: np.ndarray, bridge: float, sides: np.ndarray) -> np.ndarray:
     """Vertices float32 (VERTICES, 3) on a head that looks along +z.
 
     Args:
         style: one of `GLASSES`, not "none".
         eyes: float (2, 3), front poles of the eyeballs, picture's left first, decimetres.
         bridge: z of the nose's bridge between the eyes.
-        ear_width: half the head's width at the ears.
+        sides: float (N, 3), skin beside the eyes, where the temples run.
     """
     turn = np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
     power = {"round": 1.0, "square": 0.45, "shades": 0.65}[style]
@@ -55,16 +70,25 @@ def fit_glasses(style: str, eyes: np.ndarray, bridge: float, ear_width: float) -
         parts.append(_bar(np.stack([x, y, _depth(plane, x)], axis=1), np.stack([cos, sin], axis=1)))
     left, right = eyes[0, 0] * 1.02, eyes[1, 0] * 1.02
     height = float(eyes[:, 1].mean()) + 0.04
-    ends = [
-        ((left + 0.93 * wide, plane), (right - 0.93 * wide, plane)),
-        ((left - 0.97 * wide, plane - 0.05), (-ear_width - 0.05, 0.45)),
-        ((right + 0.97 * wide, plane - 0.05), (ear_width + 0.05, 0.45)),
-    ]
-    for (ax, az), (bx, bz) in ends:
-        points = np.array([(ax, height, az), (bx, height, bz)])
-        parts.append(_bar(points, np.array([(0.0, 1.0), (0.0, 1.0)])))
+    across = np.array([(left + 0.93 * wide, height, plane), (right - 0.93 * wide, height, plane)])
+    parts.append(_bar(across, np.array([(0.0, 1.0), (0.0, 1.0)])))
+    for hinge, side in ((left - 0.97 * wide, -1), (right + 0.97 * wide, 1)):
+        temple = _temple(np.array([hinge, height, plane - 0.05]), side, sides)
+        parts.append(_bar(temple, np.tile((0.0, 1.0), (TEMPLE, 1))))
     centres = [(eye[0] * 1.02, eye[1] - 0.02, plane + 0.01) for eye in eyes]
     return np.concatenate([*parts, np.array(centres)]).astype(np.float32)
+
+
+def _temple(hinge: np.ndarray, side: int, skin: np.ndarray) -> np.ndarray:
+    """From the hinge to the ear along the skin (N, 3) of one side, 1 or -1: (TEMPLE, 3)."""
+    depth = np.linspace(hinge[2], EAR, TEMPLE)
+    level = skin[np.abs(skin[:, 1] - hinge[1]) < 0.1]
+    beside = np.abs(level[:, 2] - depth[:, None]) < 0.12
+    outward = np.where(beside, side * level[:, 0], -np.inf).max(axis=1, initial=-np.inf)
+    # The last cross section tucks in behind the ear; none lies further in than the hinge.
+    outward = np.maximum(outward + CLEARANCE, side * hinge[0])
+    outward[0] = side * hinge[0]
+    return np.stack([side * outward, np.full(TEMPLE, hinge[1]), depth], axis=1)
 
 
 def _depth(plane: float, x: np.ndarray) -> np.ndarray:

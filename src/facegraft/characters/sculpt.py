@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from facegraft.characters.lashes import find_lashes
+from facegraft.characters.lips import find_lips
+from facegraft.characters.normals import area_normals
 from facegraft.characters.regions import FOLDER_REGION, IDENTITY_REGIONS, MACROS
 from facegraft.characters.wavefront import Mesh, read_mesh, read_target, target_files
 
@@ -32,6 +34,10 @@ GROUP_PATTERNS = (
     "helper-[lr]-eyelashes-[12]",
 )
 """Mesh groups of the first materials, in order."""
+
+ROOT_TOP = 6.6
+ROOT_LENGTH = 0.5
+"""Height below which a lower tooth is root, decimetres, and the share of it that is kept."""
 
 OPPOSITES = (
     ("incr", "decr"),
@@ -53,6 +59,12 @@ LEFT_OUT = (
     "mouth-trans-out",
 )
 """Targets that move the head as a whole, only the hidden neck, or a feature sideways."""
+
+LIPS_TOUCH = (
+    "cheekPuff", "cheekSquint", "jawForward", "mouthDimple", "mouthFrown", "mouthLeft",
+    "mouthPress", "mouthPucker", "mouthRight", "mouthSmile", "noseSneer",
+)  # fmt: skip
+"""Stems of expressions under which closed lips stay closed."""
 
 MASKS = ("lips", "eyelids", "ears", "inside-mouth")
 
@@ -106,15 +118,27 @@ def sculpt(data: Path) -> Sculpture:
         for name, path in target_files(data / "faceunits01/targets/faceunits").items()
     }
     lashes = find_lashes(mesh)
-    mean = lashes.shortened(mean)
+    mean = _with_short_roots(lashes.shortened(mean), mesh)
     expressions = {name: lashes.carried(field) for name, field in expressions.items()}
     axes = {
         name: (lashes.carried(up), None if down is None else lashes.carried(down))
         for name, (up, down) in axes.items()
     }
-    used, triangles = np.unique(kept_triangles, return_inverse=True)
     masks = _masks(data / "mpfb2/textures", mesh)
     masks["nose"] = windows["nose"]
+    lips = find_lips(
+        mean, area_normals(mean, kept_triangles[material == 0]), masks, expressions["jawOpen"]
+    )
+    mean = lips.pressed(mean).astype(np.float32)
+    expressions = {
+        name: lips.sealed(field) if name.startswith(LIPS_TOUCH) else field
+        for name, field in expressions.items()
+    }
+    axes = {
+        name: (lips.sealed(up), None if down is None else lips.sealed(down))
+        for name, (up, down) in axes.items()
+    }
+    used, triangles = np.unique(kept_triangles, return_inverse=True)
     return Sculpture(
         rest=mean[used],
         triangles=triangles.reshape(-1, 3).astype(np.int64),
@@ -131,6 +155,15 @@ def sculpt(data: Path) -> Sculpture:
         lash_carriers=np.searchsorted(used, lashes.skin),
         lash_below=lashes.below,
     )
+
+
+def _with_short_roots(positions: np.ndarray, mesh: Mesh) -> np.ndarray:
+    """Positions (V, 3) with the lower teeth's roots cut: they would stick out of short chins."""
+    tooth = np.unique(mesh.triangles[mesh.groups == "helper-lower-teeth"])
+    out = positions.copy()
+    below = np.maximum(ROOT_TOP - positions[tooth, 1], 0)
+    out[tooth, 1] += (1 - ROOT_LENGTH) * below
+    return out
 
 
 def _visible(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
