@@ -39,7 +39,7 @@ SIZES = {
     "grids": {"train": 3, "validation": 1, "test": 1},
 }
 MINUTES = 20
-WIDTH = 1100
+WIDTH, HEIGHT = 1100, 1560
 
 
 def main() -> None:
@@ -69,12 +69,14 @@ def spoil(project: Project) -> None:
     """Recompressed copies in the test split, a blurred column and an overexposed one."""
     for row in range(3):
         replace(
-            project, f"test-000/i{row:02d}/a00", recompressed(project, f"train-000/i{row:02d}/a01")
+            project,
+            f"test-000/i{row:02d}/a{row:02d}",
+            recompressed(project, f"train-000/i{row:02d}/a{row:02d}"),
         )
     for row in range(4):
         for key, change in (
             (f"train-001/i{row:02d}/a01", lambda p: p.filter(ImageFilter.GaussianBlur(4))),
-            (f"train-002/i{row:02d}/a02", lambda p: p.point(lambda level: min(255, level * 3))),
+            (f"train-002/i{row:02d}/a02", lambda p: p.point(lambda level: min(255, level * 2.2))),
         ):
             replace(project, key, change(picture(project, key)))
 
@@ -120,8 +122,7 @@ def take(live: Live, run: str) -> None:
         save(chrome, "prefect-red-gate.png")
         chrome.get(linked.group(1))
         time.sleep(1.0)
-        height = chrome.execute_script("return document.documentElement.scrollHeight")
-        chrome.set_window_size(WIDTH, height + 150)
+        chrome.set_window_size(WIDTH, HEIGHT)
         time.sleep(1.0)
         save(chrome, "data-gate.png")
 
