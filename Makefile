@@ -65,6 +65,7 @@ bench: $(READY) ## how fast rendering, swapping, training and the data gate are 
 	@$(PY) -m benchmarks.render
 	@$(PY) -m benchmarks.storage
 	@$(PY) benchmarks/method.py
+	@$(PY) -m benchmarks.training
 	@$(PY) benchmarks/gate.py
 
 clean: ## remove what the commands made (keeps .venv, data and mlruns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from prefect import get_run_logger
 from facegraft.config import Params, load_params
 from facegraft.project import Project
 from facegraft.stages.progress import Progress, lines
+
+DVC_FAILED = 255
 
 STOP_SECONDS = 30.0
 """Given to a stage to put its work in order when its flow run is cancelled."""
@@ -70,13 +73,19 @@ def stream(
                 if line.strip():
                     last = line.rstrip()
                     write(last)
-            code = process.wait()
+            code = _code(process.wait(), last)
         finally:
             _stop_group(process)
     if code < 0 or code > 128:
         raise CommandKilled(f"{' '.join(command)} was killed (exit {code}): {last}")
     if code:
         raise CommandFailed(last or f"{' '.join(command)} failed (exit {code})")
+
+
+def _code(code: int, last: str) -> int:
+    """How the command ended; DVC ends with 255 whatever ended its stage, and says so last."""
+    told = re.search(r"exited with (-?\d+)$", last)
+    return int(told.group(1)) if code == DVC_FAILED and told else code
 
 
 def _stop_group(process: subprocess.Popen[str]) -> None:

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 import yaml
-from safetensors.torch import load_file
 
 from facegraft.adapters import tracking
-from facegraft.checkpoint import checkpoint_recipe
+from facegraft.checkpoint import checkpoint_recipe, read_json
 from facegraft.config import load_params
 from facegraft.project import Project
 from facegraft.stages.progress import silent
@@ -55,7 +53,7 @@ def test_two_processes_have_the_losses_of_one() -> None:
         assert mine == pytest.approx(expected, rel=2e-5, abs=2e-6)
 
 
-def test_a_killed_training_of_two_goes_on_in_its_run_to_the_weights_of_one(
+def test_a_killed_training_of_two_goes_on_in_its_run_to_the_losses_of_one(
     copy_project: Project, tmp_path: Path
 ) -> None:
     killed, alone = _longer(copy_project), Project(tmp_path / "alone")
@@ -79,10 +77,9 @@ def test_a_killed_training_of_two_goes_on_in_its_run_to_the_weights_of_one(
     assert (resumed.data.tags["processes"], resumed.data.tags["steps"]) == ("2", str(STEPS))
     assert len(tracking.client(killed).search_runs(["1"])) == runs
 
-    train_stage(alone, load_params(alone.params), silent)
-    mine, expected = (load_file(p.model / "model.safetensors") for p in (killed, alone))
-    for name, value in expected.items():
-        assert torch.allclose(mine[name], value, rtol=1e-3, atol=1e-4), name
+    expected = train_stage(alone, load_params(alone.params), silent).losses
+    mine = read_json(killed.model / "train.json")["losses"]
+    assert mine == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 def _longer(project: Project) -> Project:

@@ -39,6 +39,17 @@ def test_a_killed_command_is_told_apart(tmp_path: Path) -> None:
         stream(python("import os; os.kill(os.getpid(), 9)"), tmp_path, lambda _: None)
 
 
+@pytest.mark.parametrize(
+    ("ended", "error"), [(1, CommandFailed), (-9, CommandKilled), (137, CommandKilled)]
+)
+def test_how_a_stage_of_dvc_ended_is_in_its_last_line(
+    tmp_path: Path, ended: int, error: type[Exception]
+) -> None:
+    line = f"ERROR: failed to reproduce 's': failed to run: python -m x s, exited with {ended}"
+    with pytest.raises(error, match=f"exited with {ended}"):
+        stream(python(f"print({line!r}); raise SystemExit(255)"), tmp_path, lambda _: None)
+
+
 def test_an_interrupted_command_leaves_nothing_running(tmp_path: Path) -> None:
     class Stop(Exception):
         pass

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import MOVED, changed_mask, draw_batch
+from facegraft.batches import MOVED, changed_mask, draw_batch, drawn_ahead
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
 from facegraft.dataset import Mix
 from facegraft.heldout import all_below
@@ -110,6 +110,17 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     one, same = draw_batch([grid], section, 5), draw_batch([grid], section, 5)
     assert torch.equal(one.images, same.images)
     assert not torch.equal(one.images, draw_batch([grid], section, 6).images)
+
+
+def test_what_is_drawn_ahead_is_what_would_have_been_drawn() -> None:
+    section, grids = tiny.train_params(steps=5), [tiny.faces()]
+    ahead = list(drawn_ahead(grids, section, 2))
+    assert [batch.keys for batch in ahead] == [
+        draw_batch(grids, section, step).keys for step in (2, 3, 4)
+    ]
+    assert not list(drawn_ahead(grids, section, 5))
+    with pytest.raises(ValueError, match=r"fewer than train\.batch_grids"):
+        next(drawn_ahead(grids, tiny.train_params(batch_grids=2), 0))
 
 
 def test_too_few_grids_are_refused() -> None:
