@@ -105,7 +105,7 @@ def _draw_grid(
         identities=(*people, *mixed),
         attributes=tuple(
             sample_attributes(
-                np.random.default_rng(s), tuple(assets.skins), reserved=split == BENCHMARK
+                np.random.default_rng(s), assets.own_words, reserved=split == BENCHMARK
             )
             for s in columns
         ),
