@@ -16,7 +16,7 @@ from facegraft.characters import (
     sample_attributes,
     sample_identity,
 )
-from facegraft.characters.skins import SIDE, VARIABLE, SkinTexture, load_skins
+from facegraft.characters.skins import SIDE, VARIABLE, SkinTexture, load_skins, own_folder
 from facegraft.dataset import REGIONS
 
 FACE = np.array([[0.3, 0.4], [0.7, 0.6]], np.float32)
@@ -37,7 +37,7 @@ def _texture(path, side=300):
 
 def test_no_variable_no_skins(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert load_skins(FACE) == {}
+    assert load_skins(own_folder(), FACE) == {}
 
 
 def test_pictures_and_materials_are_found_by_name(folder):
@@ -45,7 +45,7 @@ def test_pictures_and_materials_are_found_by_name(folder):
     _texture(folder / "old" / "skin.jpg")
     (folder / "old" / "wrinkled.mhmat").write_text("name old\ndiffuseTexture skin.jpg\n")
     (folder / "readme.txt").write_text("not a skin")
-    assert list(load_skins(FACE)) == ["freckles", "wrinkled"]
+    assert list(load_skins(own_folder(), FACE)) == ["freckles", "wrinkled"]
 
 
 def test_a_texture_changes_the_skin_and_keeps_tone_eyes_and_ground(folder):
@@ -62,11 +62,12 @@ def test_a_texture_changes_the_skin_and_keeps_tone_eyes_and_ground(folder):
 
 
 def test_sampling_draws_textures_and_changes_nothing_else():
+    own = {"skin_texture": ("a", "b")}
     plain = [sample_attributes(np.random.default_rng(k)) for k in range(40)]
-    drawn = [sample_attributes(np.random.default_rng(k), ("a", "b")) for k in range(40)]
+    drawn = [sample_attributes(np.random.default_rng(k), own) for k in range(40)]
     assert {one.skin_texture for one in drawn} == {"plain", "a", "b"}
     assert [replace(one, skin_texture="plain") for one in drawn] == plain
-    assert attribute_values(replace(plain[0], skin_texture="b"), ("a", "b"))["skin_texture.b"] == 1
+    assert attribute_values(replace(plain[0], skin_texture="b"), own)["skin_texture.b"] == 1
 
 
 def test_texels_are_blended_and_the_top_row_is_up():
@@ -94,7 +95,7 @@ def test_texels_are_blended_and_the_top_row_is_up():
 def test_an_unusable_file_is_named_with_the_mend(folder, make, message):
     make(folder)
     with pytest.raises(CharacterError, match=message) as caught:
-        load_skins(FACE)
+        load_skins(own_folder(), FACE)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -102,7 +103,7 @@ def test_an_unusable_file_is_named_with_the_mend(folder, make, message):
 def test_a_missing_folder_and_an_unknown_name_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "gone"))
     with pytest.raises(CharacterError, match="unset FACEGRAFT_ASSETS"):
-        load_skins(FACE)
+        own_folder()
     monkeypatch.delenv(VARIABLE)
     assets = load_assets()
     person = sample_identity(assets, np.random.default_rng(0))

@@ -16,6 +16,7 @@ import torch
 
 from facegraft.characters import glasses
 from facegraft.characters.anchors import choose_anchors
+from facegraft.characters.base_mesh import BaseMesh
 from facegraft.characters.code_basis import shape_basis
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
@@ -24,8 +25,9 @@ from facegraft.characters.morphs import Morphs, pack
 from facegraft.characters.normals import Fans, area_normals, find_fans
 from facegraft.characters.occlusion import ambient_occlusion
 from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
-from facegraft.characters.skins import SkinTexture, load_skins
+from facegraft.characters.skins import SkinTexture, load_skins, own_folder
 from facegraft.characters.skull import angles, skull_neighbours
+from facegraft.characters.wardrobe import Item, load_wardrobe
 
 BUILDERS = (
     "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "lips",
@@ -49,6 +51,9 @@ class Assets:
         triangles: int64 (T, 3) over all; material: uint8 (T,), of `sculpt.MATERIALS`.
         corner_texture: float32 (3, 2, T'), texture coordinates of the body's triangles' corners.
         skins: textures that the user brings, by name, see `skins.load_skins`.
+        base: the whole base mesh, to which hair and clothes are fitted.
+        wardrobe: hair and clothes that the user brings, see `wardrobe.load_wardrobe`.
+        worn: those of them that are drawn; their vertices and triangles follow all others.
         fans: the triangles that meet at each vertex.
         head_weight: float32 (V,), how far a vertex follows the head's rotation.
         surface: float32 (N, 8), what paint needs: rest position (sheet: azimuth, place, 0),
@@ -81,6 +86,8 @@ class Assets:
     material: torch.Tensor
     corner_texture: torch.Tensor
     skins: dict[str, SkinTexture]
+    base: BaseMesh
+    wardrobe: dict[str, dict[str, Item]]
     fans: Fans
     head_weight: torch.Tensor
     surface: torch.Tensor
@@ -107,6 +114,13 @@ class Assets:
     anchors: np.ndarray
     code_basis: np.ndarray
     code_groups: dict[str, slice]
+    worn: tuple[Item, ...] = ()
+
+    @property
+    def own_words(self) -> dict[str, tuple[str, ...]]:
+        """Attribute -> what the user brings for it, by name."""
+        words = {"skin_texture": tuple(self.skins)}
+        return words | {name: tuple(items) for name, items in self.wardrobe.items()}
 
 
 def load_assets(cache_dir: Path | None = None) -> Assets:
@@ -235,7 +249,19 @@ def _arrays(shape: Sculpture) -> dict[str, np.ndarray]:
         "code_slices": np.array([(part.start, part.stop) for part in groups.values()]),
         **_lids(shape, skin),
     }
-    stacks = {"up": up, "down": down, "expressions": list(shape.expressions.values())}
+    arrays |= {
+        "base_kept": shape.kept,
+        "base_rest": shape.base_rest,
+        "base_head_weight": shape.base_head_weight,
+    }
+    rests = [shape.base_axes[name] for name in names]
+    stacks = {
+        "up": up,
+        "down": down,
+        "expressions": list(shape.expressions.values()),
+        "base_up": [field for field, _ in rests],
+        "base_down": [np.zeros_like(one) if other is None else other for one, other in rests],
+    }
     for stem, fields in stacks.items():
         morphs = pack(fields)
         arrays[f"{stem}_starts"] = morphs.starts
@@ -251,13 +277,24 @@ def _assets(arrays: dict[str, np.ndarray]) -> Assets:
     def morphs(stem: str) -> Morphs:
         return Morphs(arrays[f"{stem}_starts"], tensor(f"{stem}_index"), tensor(f"{stem}_delta"))
 
+    base = BaseMesh(
+        arrays["base_kept"],
+        tensor("base_rest"),
+        tensor("base_head_weight"),
+        morphs("base_up"),
+        morphs("base_down"),
+    )
+    body = arrays["triangles"][: arrays["corner_texture"].shape[2]]
+    root = own_folder()
     slices = [slice(int(start), int(stop)) for start, stop in arrays["code_slices"]]
     return Assets(
         rest=tensor("rest"),
         triangles=tensor("triangles"),
         material=tensor("material"),
         corner_texture=tensor("corner_texture"),
-        skins=load_skins(arrays["face_texture"]),
+        skins=load_skins(root, arrays["face_texture"]),
+        base=base,
+        wardrobe=load_wardrobe(root, base, arrays["base_kept"][body]),
         fans=find_fans(tensor("triangles"), len(arrays["surface"])),
         head_weight=tensor("head_weight"),
         surface=tensor("surface"),

@@ -20,6 +20,7 @@ from facegraft.characters.facial_hair import FACIAL_HAIR
 from facegraft.characters.glasses import GLASSES
 from facegraft.characters.hairstyles import HAIR_STYLES, HEADWEAR
 from facegraft.characters.skins import PLAIN
+from facegraft.characters.wardrobe import NONE
 
 Colour = tuple[float, float, float]
 """sRGB in [0, 1]."""
@@ -76,6 +77,10 @@ class Attributes:
             down; roll: positive leans the head to the picture's right.
         skin_texture: "plain", or a texture that the user brings (`Assets.skins`), in the tone of
             `skin`; not part of the code.
+        hair_asset, costume_asset: "none", or hair or clothes that the user brings
+            (`Assets.wardrobe`) instead of `hair_style` (unless headwear hides both) or of the
+            painted costume, in the tone of `hair` or `costume`; the code then shows no word of
+            what they replace.
         skin, lip, hair, brow, background, background2, costume, costume2, paint, accessory:
             sRGB in [0, 1]; headwear takes the costume's colours, a beard the brows'.
         hair_style, background_style, costume_style, costume_pattern, facial_hair, face_paint,
@@ -95,6 +100,7 @@ class Attributes:
     lip: Colour = (0.72, 0.36, 0.34)
     lip_tint: float = 0.5
     hair_style: str = "short"
+    hair_asset: str = NONE
     hair: Colour = (0.25, 0.15, 0.09)
     hair_volume: float = 0.5
     brow: Colour = (0.18, 0.11, 0.07)
@@ -103,6 +109,7 @@ class Attributes:
     background2: Colour = (0.35, 0.42, 0.5)
     background_scale: float = 0.5
     background_angle: float = 0.0
+    costume_asset: str = NONE
     costume_style: str = "crew"
     costume_pattern: str = "plain"
     costume: Colour = (0.25, 0.3, 0.45)
@@ -164,13 +171,28 @@ COMMON_HAIR_STYLES = tuple(style for style in HAIR_STYLES if style not in RESERV
 """All others."""
 
 
+OWN = {"skin_texture": PLAIN, "hair_asset": NONE, "costume_asset": NONE}
+"""Attributes whose words are what the user brings, and their word for nothing."""
+
+REPLACED = {
+    "hair_style": "hair_asset",
+    "costume_style": "costume_asset",
+    "costume_pattern": "costume_asset",
+}
+"""Attributes whose words mean nothing while another wears something."""
+
+
 def sample_attributes(
-    rng: np.random.Generator, skins: Sequence[str] = (), *, reserved: bool = False
+    rng: np.random.Generator,
+    own: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    *,
+    reserved: bool = False,
 ) -> Attributes:
     """Draw an attribute set: any expression, any pose of `RANGES`, most often near frontal.
 
     Args:
-        skins: textures to draw from besides plain skin; they change no other draw.
+        own: what the user brings, by attribute of `OWN` (`Assets.own_words`), to draw from as
+            often as nothing; it changes no other draw. Hair is left to `reserved`.
         reserved: draw what nothing is ever trained on: one of `RESERVED_HAIR_STYLES`, and an
             expression with one of `expressions.RESERVED_MOVES`. Else neither is drawn.
     """
@@ -214,15 +236,21 @@ def sample_attributes(
         rim=_between(rng, 0, 0.8),
         ambient=_between(rng, 0.15, 0.32),
         warmth=_between(rng, -0.6, 0.8),
-        skin_texture=_choice(rng, (PLAIN, *skins)) if skins else PLAIN,
+        **{
+            name: _choice(rng, (nothing, *own[name])) if own.get(name) else nothing
+            for name, nothing in OWN.items()
+            if not (reserved and name == "hair_asset")
+        },
     )
 
 
-def attribute_values(attributes: Attributes, skins: Sequence[str] = ()) -> dict[str, float]:
+def attribute_values(
+    attributes: Attributes, own: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> dict[str, float]:
     """Every parameter by name as a number, for the manifest; words become 0 or 1 each.
 
     Args:
-        skins: textures that were drawn from, a word each.
+        own: what was drawn from besides, see `sample_attributes`; a word each.
     """
     values = {
         f"expression.{name}": float(attributes.expression.get(name, 0.0))
@@ -235,7 +263,10 @@ def attribute_values(attributes: Attributes, skins: Sequence[str] = ()) -> dict[
     for name, words in CHOICES.items():
         for word in words:
             values[f"{name}.{word}"] = float(getattr(attributes, name) == word)
-    return values | {f"skin_texture.{k}": float(attributes.skin_texture == k) for k in skins}
+    for name, brought in own.items():
+        for word in brought:
+            values[f"{name}.{word}"] = float(getattr(attributes, name) == word)
+    return values
 
 
 CODE_MEMBERS: dict[str, tuple[str, ...]] = {
@@ -285,7 +316,8 @@ def _code(attributes: Attributes, name: str) -> list[float]:
         return [2 * (2 * (value - low) / (high - low) - 1)]
     if name in COLOURS:
         return [1.5 * (2 * part - 1) for part in value]
-    return [float(value == word) for word in CHOICES[name]]
+    replaced = name in REPLACED and getattr(attributes, REPLACED[name]) != NONE
+    return [float(value == word and not replaced) for word in CHOICES[name]]
 
 
 GLASSES_ODDS = (0.96, 0.015, 0.015, 0.01)

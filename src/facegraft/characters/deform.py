@@ -18,6 +18,8 @@ from facegraft.characters.hairstyles import HAIR_STYLES, HEADWEAR, HairStyle
 from facegraft.characters.identity import Identity
 from facegraft.characters.normals import vertex_normals
 from facegraft.characters.skull import CENTRE, COLUMNS, ROWS
+from facegraft.characters.wardrobe import NONE
+from facegraft.characters.wearing import fitted
 
 COSTUME_SWELL = 0.05
 """How far cloth stands off the skin, decimetres."""
@@ -41,11 +43,13 @@ class Head:
         neutral: float32 (V, 3), decimetres.
         lid_shift: float32 (L, 3), what a full blink adds so that this identity's lids meet.
         skull: float32 (ROWS, COLUMNS), radius by direction, for hair.
+        base: float32 (B, 3), the rest of the base mesh, if there is anything to fit to it.
     """
 
     neutral: torch.Tensor
     lid_shift: torch.Tensor
     skull: np.ndarray
+    base: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,9 @@ def neutral_head(assets: Assets, identity: Identity) -> Head:
     offset = (vertices - torch.from_numpy(CENTRE))[assets.skull_index]
     length = (offset * offset).sum(dim=-1).sqrt()
     skull = (length * assets.skull_weight).sum(dim=-1).reshape(ROWS, COLUMNS)
-    return Head(vertices, lid_shift, skull.numpy())
+    fits = any(assets.wardrobe.values())
+    base = assets.base.shaped(identity.axes) if fits else None
+    return Head(vertices, lid_shift, skull.numpy(), base)
 
 
 def _part_mouth_from_nose(assets: Assets, vertices: torch.Tensor) -> None:
@@ -102,6 +108,7 @@ def pose(assets: Assets, head: Head, attributes: Attributes) -> Posed:
     body = _expressed(assets, head, attributes)
     eyes = _eye_points(assets, body)
     points = np.concatenate([eyes, body[assets.landmark_vertices[2:]].numpy()])
+    worn = fitted(assets, head.base, body)
     extra = _layers(assets, attributes)
     count = len(body)
     swell = (extra[:count, 1] / 0.1).clamp(0, 1) * COSTUME_SWELL
@@ -114,20 +121,28 @@ def pose(assets: Assets, head: Head, attributes: Attributes) -> Posed:
     turned = camera.rotation(attributes.yaw, attributes.pitch, attributes.roll)
     every = _turn(every, follows, turned)
     landmarks = (points - camera.PIVOT) @ turned.T + camera.PIVOT
-    return Posed(every, vertex_normals(assets.fans, every), extra, landmarks, turned)
+    normals = vertex_normals(assets.fans, every)
+    for item, vertices in zip(assets.worn, worn, strict=True):
+        placed = _turn(vertices, item.follows, turned)
+        every = torch.cat([every, placed])
+        normals = torch.cat([normals, vertex_normals(item.fans, placed)])
+        extra = torch.cat([extra, torch.full((len(placed), 3), -1.0)])
+    return Posed(every, normals, extra, landmarks, turned)
 
 
 def _layers(assets: Assets, attributes: Attributes) -> torch.Tensor:
     """Inside the hairline, the costume, the beard: float32 (N, 3), positive within."""
     rest = assets.rest.numpy()
-    layers = np.zeros((len(assets.surface), 3), np.float32)
+    own = sum(len(item.follows) for item in assets.worn)
+    layers = np.zeros((len(assets.surface) - own, 3), np.float32)
     layers[:, 2] = -1
     style = HAIR_STYLES[attributes.hair_style]
     body = layers[: len(rest)]
     body[:, 0] = -1
     if style is not None:
         body[:, 0] = np.clip((assets.elevation - hairline(style, assets.azimuth)) / 0.15, -1, 1)
-    body[:, 1] = costume_depth(rest, attributes.costume_style)
+    bare = attributes.costume_asset != NONE
+    body[:, 1] = -1 if bare else costume_depth(rest, attributes.costume_style)
     if attributes.facial_hair != "none":
         lips = assets.surface[: len(rest), 3].numpy()
         body[:, 2] = beard_depth(rest, lips, attributes.facial_hair)

@@ -96,7 +96,7 @@ def _draw_grid(
     key = [seed, zlib.crc32(split.encode()), number]
     rows = np.random.SeedSequence([*key, 0]).spawn(identities - mixes)
     columns = np.random.SeedSequence([*key, 1]).spawn(attributes)
-    skins = () if split == BENCHMARK else tuple(assets.skins)  # the same benchmark for all
+    own = {} if split == BENCHMARK else assets.own_words  # the same benchmark for all
     people = [sample_identity(assets, np.random.default_rng(s)) for s in rows]
     made = _draw_mixes(np.random.default_rng([*key, 2]), number, len(people), mixes)
     mixed = [people[m.base].mix(people[m.donor], CODE_GROUPS[m.region]) for m in made]
@@ -105,7 +105,7 @@ def _draw_grid(
         split=split,
         identities=(*people, *mixed),
         attributes=tuple(
-            sample_attributes(np.random.default_rng(s), skins, reserved=split == BENCHMARK)
+            sample_attributes(np.random.default_rng(s), own, reserved=split == BENCHMARK)
             for s in columns
         ),
         identity_ids=tuple(f"{name}-i{k:02d}" for k in range(identities)),

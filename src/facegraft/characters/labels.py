@@ -20,6 +20,8 @@ MATERIAL_LABEL = {
     "hair": "hair",
     "frame": "accessory",
     "lens": "accessory",
+    "hair_asset": "hair",
+    "costume_asset": "costume",
 }
 """Region of each material of `sculpt.MATERIALS` but the skin, which has many."""
 

@@ -8,6 +8,7 @@ import torch
 
 from facegraft.characters.attributes import Attributes
 from facegraft.characters.brows import brow_opacity, near_brows
+from facegraft.characters.errors import CharacterError
 from facegraft.characters.face_paint import paint_opacity, scar_opacity
 from facegraft.characters.identity import Identity
 from facegraft.characters.surface import Surface
@@ -53,7 +54,7 @@ def finish(
     """The finish of N pixels of one material of `sculpt.MATERIALS`.
 
     Args:
-        detail: float32 (3, N), by which a texture scales the skin's colour.
+        detail: float32 (3, N), by which a texture scales the colour of skin, hair or cloth.
     """
     if material == "skin":
         return _skin(surface, identity, attributes, detail)
@@ -73,11 +74,25 @@ def finish(
         return Finish(_plain(surface, attributes.accessory), 60, 0.5, 0.1)
     if material == "lens":
         return Finish(0.12 * _plain(surface, attributes.accessory), 90, 1.0, 0.0)
+    if material == "hair_asset":
+        return Finish(_textured(attributes.hair, detail), 50, _hair_shine(attributes), 0.25)
+    if material == "costume_asset":
+        return Finish(_textured(attributes.costume, detail), 12, 0.03, 0.15)
     return (
         _hair(surface, attributes)
         if attributes.headwear == "none"
         else _headwear(surface, attributes)
     )
+
+
+def _textured(colour: tuple[float, float, float], detail: torch.Tensor | None) -> torch.Tensor:
+    if detail is None:
+        raise CharacterError("hair and clothes that are brought are drawn with their texture")
+    return (linear(colour)[:, None] * detail).clamp_(0, 1)
+
+
+def _hair_shine(attributes: Attributes) -> float:
+    return 0.06 + 0.25 * float(linear(attributes.hair).mean()) ** 0.5
 
 
 def _plain(surface: Surface, colour: tuple[float, float, float]) -> torch.Tensor:
@@ -217,7 +232,7 @@ def _hair(surface: Surface, attributes: Attributes) -> Finish:
     strands = 0.55 * (bent * 61).sin() + 0.45 * (bent * 23 + 2 * place).sin()
     shade = (1 + 0.25 * strands) * (0.7 + 0.3 * smoothstep(0.0, 0.4, place))
     tone = linear(attributes.hair)
-    return Finish(tone[:, None] * shade, 50, 0.06 + 0.25 * float(tone.mean()) ** 0.5, 0.25)
+    return Finish(tone[:, None] * shade, 50, _hair_shine(attributes), 0.25)
 
 
 def _headwear(surface: Surface, attributes: Attributes) -> Finish:

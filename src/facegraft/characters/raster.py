@@ -8,7 +8,7 @@ covered pixel and triangle: no pixel outside a triangle is ever tested.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,20 @@ class Fragments:
 
 
 @dataclass(frozen=True)
+class Cutout:
+    """Triangles with holes.
+
+    Attributes:
+        first: the first of them; all that follow have holes as well.
+        shows: of triangle int64 (N,) and weights float32 (3, N), bool (N,): where there is
+            something and no hole.
+    """
+
+    first: int
+    shows: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
 class _Setup:
     """Triangles that face the camera, column by column; every array has T entries.
 
@@ -59,7 +73,12 @@ class _Setup:
 
 
 def rasterise(
-    screen: np.ndarray, depth: np.ndarray, triangles: np.ndarray, two_sided: np.ndarray, size: int
+    screen: np.ndarray,
+    depth: np.ndarray,
+    triangles: np.ndarray,
+    two_sided: np.ndarray,
+    size: int,
+    cutout: Cutout | None = None,
 ) -> Fragments:
     """Find what each pixel sees.
 
@@ -70,9 +89,10 @@ def rasterise(
             with y up.
         two_sided: bool (T,), triangles that also show their back.
         size: width and height in pixels.
+        cutout: triangles with holes, through which a pixel sees what lies behind.
     """
     setup = _set_up(screen, depth, triangles, two_sided, size)
-    key = _nearest(setup, size)
+    key = _nearest(setup, size, cutout)
     pixel = np.flatnonzero(key != EMPTY)
     local = key[pixel] & (2**TRIANGLE_BITS - 1)
     weights, near = _weights(setup, pixel, local, size)
@@ -112,7 +132,7 @@ def _set_up(
     )
 
 
-def _nearest(setup: _Setup, size: int) -> np.ndarray:
+def _nearest(setup: _Setup, size: int, cutout: Cutout | None) -> np.ndarray:
     """Per pixel the smallest (depth << bits | triangle), int64 (size * size,)."""
     buffer = torch.full((size * size,), EMPTY, dtype=torch.int64)
     if len(setup.triangle) == 0:
@@ -133,8 +153,24 @@ def _nearest(setup: _Setup, size: int) -> np.ndarray:
         key_start, key_step = _keys(plane, nearest * steps, triangle, y, first)
         key = _running(key_start, key_step, length)
         pixel = _running(y * size + first, np.ones_like(first), length)
+        if cutout is not None:
+            pixel, key = _without_holes(setup, cutout, pixel, key, size)
         buffer.scatter_reduce_(0, torch.from_numpy(pixel), torch.from_numpy(key), "amin")
     return buffer.numpy()
+
+
+def _without_holes(
+    setup: _Setup, cutout: Cutout, pixel: np.ndarray, key: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and keys of one block without those at which a triangle has a hole."""
+    local = key & (2**TRIANGLE_BITS - 1)
+    holed = np.flatnonzero(setup.triangle[local] >= cutout.first)
+    if len(holed) == 0:
+        return pixel, key
+    weights, _ = _weights(setup, pixel[holed], local[holed], size)
+    kept = np.ones(len(pixel), bool)
+    kept[holed] = cutout.shows(setup.triangle[local[holed]], weights)
+    return pixel[kept], key[kept]
 
 
 def _keys(

@@ -19,6 +19,7 @@ from facegraft.characters.sampling import sampled_depth
 from facegraft.characters.shading import shade
 from facegraft.characters.tones import encoded
 from facegraft.characters.visibility import Seen, see
+from facegraft.characters.wearing import dressed
 from facegraft.dataset import FACE_REGIONS
 
 SIZES = (16, 1024)
@@ -122,6 +123,7 @@ def timed_render(
 ) -> tuple[Rendering, dict[str, float]]:
     """`render_head`, with the seconds spent on "geometry", "visibility" and "shading"."""
     _check(size, supersample)
+    assets, attributes = dressed(assets, attributes)
     times = [time.perf_counter()]
     posed = pose(assets, head, attributes)
     times.append(time.perf_counter())

@@ -19,11 +19,18 @@ from facegraft.characters.normals import area_normals
 from facegraft.characters.regions import FOLDER_REGION, IDENTITY_REGIONS, MACROS
 from facegraft.characters.wavefront import Mesh, read_mesh, read_target, target_files
 
+BODY_VERTICES = 13380
+"""The base mesh's first vertices are the body."""
+
+FITTING_VERTICES = 15328
+"""From here on they are what only clothes and hair are fitted to: tights, skirt, long hair."""
+
 BODY_FLOOR = 3.8
 BODY_REACH = 3.4
 """Lowest y and widest x (decimetres) of the body that any framing can show."""
 
-MATERIALS = ("skin", "eye", "teeth", "tongue", "lash", "hair", "frame", "lens")
+MATERIALS = ("skin", "eye", "teeth", "tongue", "lash", "hair", "frame", "lens",
+             "hair_asset", "costume_asset")  # fmt: skip
 """What a triangle is made of, by value."""
 
 GROUP_PATTERNS = (
@@ -73,6 +80,8 @@ MASKS = ("lips", "eyelids", "ears", "inside-mouth")
 class Sculpture:
     """Dense arrays over the kept vertices (V): see `assets.Assets` for their meaning.
 
+    `kept` are the base mesh's vertices that these are; of all its vertices (B) `base_rest` and
+    `base_head_weight` tell the same, and `base_axes` how they move where they are not kept.
     `lash_vertices` move with `lash_carriers`, vertices of the lids; `lash_below`: the lower ones.
     """
 
@@ -84,6 +93,10 @@ class Sculpture:
     masks: dict[str, np.ndarray]
     axes: dict[str, tuple[np.ndarray, np.ndarray | None]]
     expressions: dict[str, np.ndarray]
+    kept: np.ndarray
+    base_rest: np.ndarray
+    base_head_weight: np.ndarray
+    base_axes: dict[str, tuple[np.ndarray, np.ndarray | None]]
     lash_vertices: np.ndarray
     lash_carriers: np.ndarray
     lash_below: np.ndarray
@@ -102,7 +115,7 @@ def sculpt(data: Path) -> Sculpture:
     head_weight = _head_weight(data / "mpfb2/rigs/standard", count)
     targets = _identity_targets(data / "mpfb2/targets", count)
     face = np.zeros(count, bool)
-    face[:13380] = mesh.vertices[:13380, 1] > 6.1
+    face[:BODY_VERTICES] = mesh.vertices[:BODY_VERTICES, 1] > 6.1
     mean, modes = _macro_modes(data / "mpfb2/targets", mesh.vertices, face, head_weight)
     windows = _windows(targets, mesh, head_weight)
     axes = _axes(targets, mesh.vertices, face, head_weight)
@@ -151,10 +164,24 @@ def sculpt(data: Path) -> Sculpture:
             for name, (up, down) in axes.items()
         },
         expressions={name: values[used] for name, values in expressions.items()},
+        kept=used,
+        base_rest=mean,
+        base_head_weight=head_weight,
+        base_axes={
+            name: (_without(up, used), None if down is None else _without(down, used))
+            for name, (up, down) in axes.items()
+        },
         lash_vertices=np.searchsorted(used, lashes.vertex),
         lash_carriers=np.searchsorted(used, lashes.skin),
         lash_below=lashes.below,
     )
+
+
+def _without(field: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """A field (B, 3) that is zero at some vertices."""
+    out = field.copy()
+    out[index] = 0
+    return out
 
 
 def _with_short_roots(positions: np.ndarray, mesh: Mesh) -> np.ndarray:
@@ -306,7 +333,7 @@ def _windows(
         for other in raw:
             raw[other][first:last] = float(other == region)
     raw["face_shape"] = np.full(len(mesh.vertices), 0.25, np.float32)
-    raw["face_shape"][13380:] = 0
+    raw["face_shape"][BODY_VERTICES:FITTING_VERTICES] = 0
     total = np.sum(list(raw.values()), axis=0)
     total[total == 0] = 1
     return {region: values / total for region, values in raw.items()}
@@ -321,6 +348,6 @@ def _masks(folder: Path, mesh: Mesh) -> dict[str, np.ndarray]:
         column = np.clip(mesh.texture[:, 0] * 1024, 0, 1023).astype(int)
         row = np.clip((1 - mesh.texture[:, 1]) * 1024, 0, 1023).astype(int)
         values = pixels[row, column]
-        values[13380:] = 0
+        values[BODY_VERTICES:] = 0
         out[name.replace("-", "_")] = values
     return out

@@ -23,6 +23,7 @@ from facegraft.characters.sampling import centre_samples, pixels_of, places_of
 from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.skins import require_skin
 from facegraft.characters.surface import Surface
+from facegraft.characters.wearing import first_triangles
 
 BLOCK = 65536
 """Samples shaded at a time: enough to drown the cost of starting an operation."""
@@ -58,6 +59,8 @@ def shade(
     table = torch.cat([assets.surface, posed.extra, posed.normals], dim=1).t().contiguous()
     corners = [assets.triangles[:, k].int() for k in range(3)]
     texture = require_skin(assets.skins, attributes.skin_texture)
+    worn = dict(zip((item.material for item in assets.worn), assets.worn, strict=True))
+    starts = dict(zip(worn, first_triangles(assets), strict=True))
     for name, places in _by_material(assets.material.index_select(0, seen.triangle)):
         pixel = seen.pixel.index_select(0, places)
         triangle = seen.triangle.index_select(0, places)
@@ -65,6 +68,9 @@ def shade(
         detail = None
         if name == "skin" and texture is not None:
             detail = texture.at(surface.texture_place(assets.corner_texture))
+        elif name in worn:
+            place = surface.texture_place(worn[name].corner_texture, starts[name])
+            detail = worn[name].texture.at(place)
         _put(picture, pixel, _lit(name, surface, identity, attributes, detail))
         chosen = places_of(centre_samples(size, factor).index_select(0, pixel).numpy())
         place = pixels_of(pixel.index_select(0, chosen), size, factor)
@@ -99,7 +105,8 @@ def _lit(
     normal *= _facing_camera(normal)
     finish = materials.finish(material, surface, identity, attributes, detail)
     open_sky = surface.column("light") if material == "skin" else 1.0
-    return light(attributes, finish, normal, open_sky, material == "hair")
+    strands = material in ("hair", "hair_asset")
+    return light(attributes, finish, normal, open_sky, strands)
 
 
 def _facing_camera(normal: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """Skin textures that the user brings: MakeHuman-format diffuse maps, picked up from a folder.
 
-`FACEGRAFT_ASSETS` names a folder; below it `skins/` holds pictures (PNG, JPEG) laid out on the
-base mesh's texture coordinates, or MakeHuman's folders of one `.mhmat` with its picture. A texture
-brings freckles, pores and stubble; the tone stays the attribute `skin`, to which it is scaled.
+`FACEGRAFT_ASSETS` names a folder (`wardrobe` reads its hair and clothes); its `skins/` holds
+pictures (PNG, JPEG) laid out on the base mesh's texture coordinates, or MakeHuman's folders of one
+`.mhmat` with its picture. A texture brings freckles, pores and stubble; the tone stays the
+attribute `skin`, to which it is scaled.
 """
 
 from __future__ import annotations
@@ -17,9 +18,14 @@ import torch
 from PIL import Image
 
 from facegraft.characters.errors import CharacterError
+from facegraft.characters.proxies import inside, read_lines
+from facegraft.characters.textures import STRONGEST, bilinear, open_picture
 from facegraft.characters.tones import GAMMA
 
 VARIABLE = "FACEGRAFT_ASSETS"
+FOLDERS = ("skins", "hair", "clothes")
+"""What the folder may hold."""
+
 PLAIN = "plain"
 """The word for no texture."""
 
@@ -28,8 +34,6 @@ SIDE = 1024
 """Larger textures are reduced to this many pixels a side; the head takes a third of it."""
 
 SMALLEST = 256
-STRONGEST = 2.5
-"""A texel is at most this much brighter than the texture's mean."""
 
 
 @dataclass(frozen=True)
@@ -44,35 +48,37 @@ class SkinTexture:
 
     def at(self, place: torch.Tensor) -> torch.Tensor:
         """Bilinear factor float32 (3, N) at texture coordinates (2, N) in [0, 1], v upwards."""
-        column = (place[0] * SIDE - 0.5).clamp_(0, SIDE - 1.001)
-        row = ((1 - place[1]) * SIDE - 0.5).clamp_(0, SIDE - 1.001)
-        left, top = column.floor(), row.floor()
-        across, down = column - left, row - top
-        corner = (top * SIDE + left).long()
-        first, second, third, fourth = (
-            self.factor.index_select(1, corner + step) for step in (0, 1, SIDE, SIDE + 1)
-        )
-        return torch.lerp(
-            torch.lerp(first, second, across), torch.lerp(third, fourth, across), down
-        )
+        return bilinear(self.factor, SIDE, SIDE, place)
 
 
-def load_skins(face: np.ndarray) -> dict[str, SkinTexture]:
-    """The textures of the folder that `FACEGRAFT_ASSETS` names, by name; none if it is not set.
+def own_folder() -> Path | None:
+    """The folder that `FACEGRAFT_ASSETS` names; None if it is not set.
+
+    Raises:
+        CharacterError: it holds none of `FOLDERS`.
+    """
+    named = os.environ.get(VARIABLE)
+    if not named:
+        return None
+    if not any((Path(named) / name).is_dir() for name in FOLDERS):
+        raise CharacterError(
+            f"{named}: holds no {', '.join(FOLDERS)}; put one there or unset {VARIABLE}"
+        )
+    return Path(named)
+
+
+def load_skins(root: Path | None, face: np.ndarray) -> dict[str, SkinTexture]:
+    """The textures in a folder's `skins/`, by name; none if there is no such folder.
 
     Args:
         face: float32 (N, 2), texture coordinates of the face, where the mean colour is taken.
 
     Raises:
-        CharacterError: the folder or a file in it cannot be used.
+        CharacterError: a file cannot be used.
     """
-    named = os.environ.get(VARIABLE)
-    if not named:
+    if root is None or not (root / "skins").is_dir():
         return {}
-    folder = Path(named) / "skins"
-    if not folder.is_dir():
-        raise CharacterError(f"{folder}: no such folder; put skins there or unset {VARIABLE}")
-    return {name: _texture(path, face) for name, path in _pictures(folder).items()}
+    return {name: _texture(path, face) for name, path in _pictures(root / "skins").items()}
 
 
 def require_skin(skins: Mapping[str, SkinTexture], name: str) -> SkinTexture | None:
@@ -107,30 +113,17 @@ def _add(found: dict[str, Path], name: str, path: Path) -> None:
 
 def _diffuse(material: Path) -> Path:
     """The picture that a MakeHuman material names."""
-    try:
-        lines = material.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CharacterError(f"{material}: no MakeHuman material; remove the file") from error
+    lines = read_lines(material, "material")
     named = [line.split(None, 1)[1] for line in lines if line.startswith("diffuseTexture ")]
     if not named:
         raise CharacterError(f"{material}: names no diffuseTexture; remove the file")
-    path = material.parent / named[0].strip()
-    if not path.resolve().is_relative_to(material.parent.resolve()):
-        raise CharacterError(
-            f"{material}: its diffuseTexture lies outside its folder; move it there"
-        )
-    return path
+    return inside(material, named[0], material)
 
 
 def _texture(path: Path, face: np.ndarray) -> SkinTexture:
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            width, height = picture.size
-            reduced = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
-    except FileNotFoundError as error:
-        raise CharacterError(f"{path}: not found; put the texture there") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise CharacterError(f"{path}: no PNG or JPEG that can be read; remove the file") from error
+    picture = open_picture(path, "RGB")
+    width, height = picture.size
+    reduced = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
     if min(width, height) < SMALLEST:
         raise CharacterError(
             f"{path}: {width} x {height}, less than {SMALLEST} pixels; use a larger texture"

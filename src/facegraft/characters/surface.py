@@ -66,15 +66,17 @@ class Surface:
         total.addcmul_(values.index_select(0, self._corner[1]), self._weight[1])
         return total.addcmul_(values.index_select(0, self._corner[2]), self._weight[2])
 
-    def texture_place(self, corner_texture: torch.Tensor) -> torch.Tensor:
-        """Texture coordinates float32 (2, N) of pixels of the body.
+    def texture_place(self, corner_texture: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """Texture coordinates float32 (2, N) of pixels of one part of the mesh.
 
         Args:
             corner_texture: float32 (3, 2, T'), of the corners of its triangles.
+            first: the first of them.
         """
+        own = self._triangle - first if first else self._triangle
         place = torch.zeros(2, len(self))
         for values, weight in zip(corner_texture, self._weight, strict=True):
-            place += values.index_select(1, self._triangle) * weight
+            place += values.index_select(1, own) * weight
         return place
 
     def touching(self, vertices: torch.Tensor) -> torch.Tensor:

