@@ -316,7 +316,6 @@ class BenchmarkParams(Section):
     region_pairs: Count = Field(description="pairs for each mixed identity of those")
     resamples: Annotated[int, Field(ge=100)] = Field(description="of the pairs, for the intervals")
     probe_grids: Count = Field(description="further grids that teach the attribute probes")
-    probe_epochs: Count = Field(description="passes over them")
     dimension_pairs: Count = Field(description="pairs whose latents are exchanged one by one")
 
 

@@ -53,8 +53,8 @@ EXPECTED_READINGS = {
 }
 """Group of params -> the reading that its latents should move more than any other group's do."""
 
-Read = Callable[[Tensor], Tensor]
-"""Pictures (B, 3, S, S) in [-1, 1] -> readings (B, `readings.LENGTH`), as `probes.Probes`."""
+Read = Callable[[Tensor, np.ndarray], Tensor]
+"""Pictures (B, 3, S, S) in [-1, 1] and landmarks (B, 5, 2) -> readings, as `probes.Probes`."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,12 @@ def dimension_report(
         change = 127.5 * (after - before).abs().mean(dim=1).numpy()  # (18, S, S)
         levels.append(_by_region(change, grids[pair.grid].regions[pair.j, pair.b]))
         if read is not None:
-            known = read(before)
-            moved.append(_distances(read(after) - known))
-            apart.append(_distances(read(images.source) - read(images.target)))
+            points = grids[pair.grid].landmarks
+            at_target = points[[pair.j], [pair.b]]
+            known = read(before, at_target)
+            moved.append(_distances(read(after, at_target.repeat(len(after), axis=0)) - known))
+            source = read(images.source, points[[pair.i], [pair.a]])
+            apart.append(_distances(source - read(images.target, at_target)))
         report(index + 1, len(pairs), "dimensions: one latent at a time")
     table = _nanmean(np.stack(levels))
     unread = np.full((NUM_LATENTS, len(READINGS)), np.nan)

@@ -1,27 +1,24 @@
-"""Probes: a small network that reads expression, pose, hair, skin and light off a face.
+"""Probes: what expression, pose, hair, skin and light a picture shows, by ridge regression.
 
-It learns from the renderer's known parameters alone and shares nothing with any model's encoder,
-so it can say whether a swap kept the target's attributes. It errs itself; its error on true swaps
-stands beside every figure that it gives.
+They learn from the renderer's known parameters alone, on fixed features, and share nothing with
+any model's encoder; so they can say whether a swap kept the target's attributes. They err
+themselves: their error on true swaps stands beside every figure that they give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from facegraft.benchmark import Further, Pair, PairImages
 from facegraft.dataset import Grid
+from facegraft.face_features import aligned, colour_features, shape_features, small
 from facegraft.images import to_tensor
-from facegraft.readings import LENGTH, READINGS, mirrored, size, truth, visible
-
-SIDE = 64
-"""Pixels that a probe sees; larger pictures are averaged down to it."""
+from facegraft.readings import LENGTH, READINGS, size, truth, visible
 
 ERRORS = {
     "expression_error": "expression",
@@ -31,146 +28,169 @@ ERRORS = {
 }
 """Metric of the benchmark -> what is read for it."""
 
-BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 3e-3, 0.05
+READ_FROM = {
+    "expression": "aligned",
+    "pose": "shape",
+    "hair_colour": "colour",
+    "skin_tone": "colour",
+    "light": "colour",
+}
+"""Reading -> the features that it is read from."""
 
-SHIFT = 3
-"""Pixels by which a training picture is moved at most, either way."""
+RIDGE = {"aligned": 1e4, "shape": 1e4, "colour": 1e3}
+"""Penalty on the weights of standardised features."""
+
+TOGETHER = 256
+"""Pictures whose features are taken at a time."""
 
 
-class Probes(nn.Module):
-    """Faces (B, 3, S, S) in [-1, 1] -> readings (B, LENGTH), in the units of `READINGS`."""
+@dataclass(frozen=True)
+class Probes:
+    """Linear readers.
 
-    mean: Tensor
-    spread: Tensor
+    The reading of the expression has no zero point: only the difference of two pictures of one
+    person means something, for brows that are raised look like brows that sit high.
 
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (12, 24, 48, 96, 128)
-        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
-        for before, after in pairwise(widths):
-            layers += [
-                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-                nn.Conv2d(after, after, 3, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3))
-        self.head = nn.Linear(widths[-1] * (SIDE // 32) ** 2, LENGTH)
-        self.register_buffer("mean", torch.zeros(LENGTH))
-        self.register_buffer("spread", torch.ones(LENGTH))
+    Attributes:
+        weights: reading -> float32 (features + 1, numbers); the last row is the constant.
+    """
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.normalised(images) * self.spread + self.mean
+    weights: Mapping[str, Tensor]
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """Readings less their mean, over their spread."""
-        if images.shape[-1] != SIDE:
-            images = F.interpolate(
-                images, (SIDE, SIDE), mode="area" if images.shape[-1] > SIDE else "bilinear"
-            )
-        read: Tensor = self.head(self.body(images))
+    def __call__(self, images: Tensor, landmarks: np.ndarray) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] and their landmarks (B, 5, 2), pixels -> (B, LENGTH)."""
+        read = torch.empty(len(images), LENGTH)
+        features = _features(images, landmarks)
+        for name, weights in self.weights.items():
+            read[:, READINGS[name]] = features[READ_FROM[name]] @ weights[:-1] + weights[-1]
         return read
 
 
-def train_probes(
-    grids: Sequence[Grid], epochs: int, seed: int, report: Callable[[int, int, str], None]
-) -> Probes:
-    """Probes that have seen every picture of `grids` `epochs` times; the same for the same seed.
+def fit_probes(grids: Sequence[Grid], report: Callable[[int, int, str], None]) -> Probes:
+    """Probes fitted in closed form on every picture of `grids`, all of one shape.
 
-    Hair that headwear hides is not learnt from.
+    Hair that headwear hides is not learnt from. Expression is fitted on each picture's difference
+    from the mean of the same person's others: person-specific normalisation, as in Baltrusaitis,
+    Mahmoud and Robinson, "Cross-dataset learning and person-specific normalisation for automatic
+    Action Unit detection", FG 2015.
     """
-    images = to_tensor(np.concatenate([g.images.reshape(-1, *g.images.shape[2:]) for g in grids]))
-    wanted, seen = (
-        torch.from_numpy(np.concatenate([_per_picture(g, columns(g)) for g in grids]))
-        for columns in (truth, visible)
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        probes = Probes()
-        probes.mean, probes.spread = wanted.mean(0), _spread(wanted)
-        steps = epochs * -(-len(images) // BATCH)
-        optimiser = torch.optim.AdamW(probes.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
-        for step, chosen in enumerate(_batches(len(images), epochs, seed)):
-            shown, aim = _mirrored(_shifted(images[chosen]), wanted[chosen])
-            aim = (aim - probes.mean) / probes.spread
-            error = (probes.normalised(shown) - aim).square() * seen[chosen]
-            optimiser.zero_grad(set_to_none=True)
-            _evenly(error).backward()
-            optimiser.step()
-            schedule.step()
-            report(step + 1, steps, "attribute probes")
-    return probes.eval().requires_grad_(False)
-
-
-def _batches(images: int, epochs: int, seed: int) -> Iterator[Tensor]:
-    """Places of a batch's pictures, every epoch in an order of its own."""
-    rng = np.random.default_rng((seed, 3))
-    for _ in range(epochs):
-        yield from torch.from_numpy(rng.permutation(images)).split(BATCH)
-
-
-def _shifted(images: Tensor) -> Tensor:
-    """The whole batch moved by up to `SHIFT` pixels, its border repeated."""
-    x, y = (int(torch.randint(2 * SHIFT + 1, ())) for _ in range(2))
-    wide = F.pad(images, (SHIFT,) * 4, mode="replicate")
-    return wide[..., y : y + images.shape[-2], x : x + images.shape[-1]]
-
-
-def _mirrored(images: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
-    """Every other batch seen in a mirror, and what is then true of it."""
-    if torch.rand(()) < 0.5:
-        return images, aim
-    return images.flip(-1), torch.from_numpy(mirrored(aim.numpy()))
-
-
-def _spread(wanted: Tensor) -> Tensor:
-    """(LENGTH,): one scale for all numbers of a reading, so that what varies most counts most."""
-    spread = torch.ones(LENGTH)
-    for part in READINGS.values():
-        spread[part] = wanted[:, part].var(0).mean().sqrt()
-    return spread
-
-
-def _evenly(error: Tensor) -> Tensor:
-    """Every reading counts the same, however many numbers it has."""
-    return torch.stack([error[:, part].mean() for part in READINGS.values()]).sum()
+    features = _features_of(grids, report)
+    wanted = torch.from_numpy(np.concatenate([_per_picture(g, truth(g)) for g in grids]))
+    seen = torch.from_numpy(np.concatenate([_per_picture(g, visible(g)) for g in grids]))
+    columns = grids[0].images.shape[1]
+    weights = {}
+    for name, part in READINGS.items():
+        kind = READ_FROM[name]
+        if name == "expression":
+            one, other = (_from_others(x, columns) for x in (features[kind], wanted[:, part]))
+            weights[name] = _without_constant(_ridge(one, other, RIDGE[kind]))
+        else:
+            known = seen[:, part].all(dim=1)
+            weights[name] = _ridge(features[kind][known], wanted[known, part], RIDGE[kind])
+    return Probes(weights)
 
 
 def attribute_errors(probes: Probes, grids: Sequence[Grid]) -> Further:
     """How far each row's picture lies from the target's attributes, as `row/pose_error` and so on.
 
-    expression_error: length of the difference of the 52 ARKit weights; pose_error: mean over yaw,
-    pitch and roll, degrees; hair_colour_error and skin_tone_error: CIE76 colour difference, NaN for
-    hair below headwear. background_error needs no probe: mean absolute difference from the
-    target, in 8-bit levels, where both the target and the true swap show background.
+    expression_error: length of the difference of the 52 ARKit weights, read against the other
+    pictures of whom the row should show; pose_error: mean over yaw, pitch and roll, degrees;
+    hair_colour_error and skin_tone_error: CIE76 colour difference, NaN for hair below headwear.
+    background_error needs no probe: mean absolute difference from the target, in 8-bit levels,
+    where both the target and the true swap show background.
     """
-    truths = [truth(grid) for grid in grids]
-    seen = [visible(grid) for grid in grids]
+    truths, seen = [truth(grid) for grid in grids], [visible(grid) for grid in grids]
 
     def measure(
         pair: Pair, images: PairImages, rows: Mapping[str, Tensor]
     ) -> Iterator[tuple[str, float]]:
-        read = probes(torch.cat(list(rows.values()))).numpy()
-        off = np.where(seen[pair.grid][pair.b], read - truths[pair.grid][pair.b], np.nan)
-        still = _still(grids, pair)
-        for row, difference in zip(rows, off, strict=True):
+        grid, known = grids[pair.grid], truths[pair.grid]
+        cells = _cells(pair)
+        points = np.stack([grid.landmarks[cells[row]] for row in rows])
+        read = probes(torch.cat(list(rows.values())), points).numpy()
+        zero = {i: _zero(probes, grid, known, i, pair.b) for i in {c[0] for c in cells.values()}}
+        for row, values in zip(rows, read, strict=True):
+            values[READINGS["expression"]] += zero[cells[row][0]]
+            off = np.where(seen[pair.grid][pair.b], values - known[pair.b], np.nan)
             for metric, name in ERRORS.items():
-                yield f"{row}/{metric}", size(name, difference[READINGS[name]])
-            moved = (rows[row] - images.target).abs().mean(dim=1)[0][still]
+                yield f"{row}/{metric}", size(name, off[READINGS[name]])
+            moved = (rows[row] - images.target).abs().mean(dim=1)[0][_still(grid, pair)]
             yield f"{row}/background_error", float(moved.mean()) * 127.5
 
     return measure
 
 
-def _still(grids: Sequence[Grid], pair: Pair) -> Tensor:
+def _cells(pair: Pair) -> dict[str, tuple[int, int]]:
+    """Row of the benchmark -> the cell that it shows, or should show."""
+    return {
+        "model": pair.truth,
+        "true_swap": pair.truth,
+        "copy_target": (pair.j, pair.b),
+        "copy_source": (pair.i, pair.a),
+    }
+
+
+def _zero(probes: Probes, grid: Grid, known: np.ndarray, i: int, column: int) -> np.ndarray:
+    """What to add to an expression read from person i, by all pictures of theirs but `column`."""
+    others = [a for a in range(grid.images.shape[1]) if a != column]
+    images = to_tensor(np.ascontiguousarray(grid.images[i, others]))
+    read = probes(images, grid.landmarks[i, others]).numpy()
+    part = READINGS["expression"]
+    return np.asarray((known[others] - read)[:, part].mean(axis=0))
+
+
+def _still(grid: Grid, pair: Pair) -> Tensor:
     """bool (S, S): background in the target and in the true swap."""
-    regions = grids[pair.grid].regions
+    regions = grid.regions
     return torch.from_numpy((regions[pair.j, pair.b] == 0) & (regions[pair.truth] == 0))
+
+
+def _features(images: Tensor, landmarks: np.ndarray) -> dict[str, Tensor]:
+    faces = small(images)
+    return {
+        "aligned": shape_features(aligned(images, landmarks)),
+        "shape": shape_features(faces),
+        "colour": colour_features(faces),
+    }
+
+
+def _features_of(
+    grids: Sequence[Grid], report: Callable[[int, int, str], None]
+) -> dict[str, Tensor]:
+    """The features of every picture, grid by grid, row by row."""
+    parts: dict[str, list[Tensor]] = {}
+    step = max(1, TOGETHER // (grids[0].images.shape[0] * grids[0].images.shape[1]))
+    for start in range(0, len(grids), step):
+        some = grids[start : start + step]
+        images = np.concatenate([g.images.reshape(-1, *g.images.shape[2:]) for g in some])
+        points = np.concatenate([g.landmarks.reshape(-1, 5, 2) for g in some])
+        for kind, values in _features(to_tensor(images), points).items():
+            parts.setdefault(kind, []).append(values)
+        report(min(start + step, len(grids)), len(grids), "attribute probes")
+    return {kind: torch.cat(values) for kind, values in parts.items()}
 
 
 def _per_picture(grid: Grid, columns: np.ndarray) -> np.ndarray:
     """(A, ...) by attribute set -> (I * A, ...) by picture, row by row."""
     return np.tile(columns, (len(grid.identity_ids), 1))
+
+
+def _from_others(values: Tensor, columns: int) -> Tensor:
+    """(rows * columns, k): each less the mean of the others of its row."""
+    rows = values.view(-1, columns, values.shape[1])
+    others = (rows.sum(dim=1, keepdim=True) - rows) / (columns - 1)
+    return (rows - others).flatten(0, 1)
+
+
+def _ridge(features: Tensor, wanted: Tensor, penalty: float) -> Tensor:
+    """(features + 1, numbers): weights of the raw features, and the constant."""
+    mean, spread = features.mean(dim=0), features.std(dim=0) + 1e-3
+    level = wanted.mean(dim=0)
+    standard = (features - mean) / spread
+    square = standard.T @ standard + penalty * torch.eye(features.shape[1])
+    weights = torch.linalg.solve(square, standard.T @ (wanted - level)) / spread[:, None]
+    return torch.cat([weights, (level - mean @ weights)[None]])
+
+
+def _without_constant(weights: Tensor) -> Tensor:
+    return torch.cat([weights[:-1], torch.zeros_like(weights[-1:])])

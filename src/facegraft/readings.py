@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import torch
 
 from facegraft.characters.attributes import (
     CHOICES,
@@ -13,6 +14,7 @@ from facegraft.characters.attributes import (
     EXPRESSION_NAMES,
     RANGES,
 )
+from facegraft.colours import to_lab
 from facegraft.dataset import Grid
 
 ANGLES = ("yaw", "pitch", "roll")
@@ -28,9 +30,6 @@ READINGS = {
 
 LENGTH = 68
 """Numbers in a reading."""
-
-XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
-"""Linear sRGB to CIE XYZ (IEC 61966-2-1); a white has the row sums."""
 
 
 def size(name: str, difference: np.ndarray) -> float:
@@ -57,20 +56,6 @@ def visible(grid: Grid) -> np.ndarray:
     return seen
 
 
-def mirrored(readings: np.ndarray) -> np.ndarray:
-    """(..., LENGTH) of a face -> of the same face seen in a mirror."""
-    sides = {"Left": "Right", "Right": "Left"}
-    order, sign = np.arange(LENGTH), np.ones(LENGTH, np.float32)
-    for place, name in enumerate(EXPRESSION_NAMES):
-        side = next((side for side in sides if name.endswith(side)), None)
-        if side is not None:
-            order[place] = EXPRESSION_NAMES.index(name.removesuffix(side) + sides[side])
-    turned = [READINGS["pose"].start + ANGLES.index(name) for name in ("yaw", "roll")]
-    turned.append(READINGS["light"].start + CODE_MEMBERS["lighting"].index("light_azimuth"))
-    sign[turned] = -1
-    return readings[..., order] * sign
-
-
 def _readings(code: np.ndarray) -> np.ndarray:
     """An attribute code (Q,) in the units of `READINGS`."""
     angles = np.array([_scalar(code, name) for name in ANGLES])
@@ -86,13 +71,7 @@ def _scalar(code: np.ndarray, name: str) -> float:
 
 
 def _lab(colour: np.ndarray) -> np.ndarray:
-    """sRGB (3,) in [0, 1] -> CIE L*a*b* under D65."""
-    linear = np.where(colour > 0.04045, ((colour + 0.055) / 1.055) ** 2.4, colour / 12.92)
-    matrix = np.array(XYZ)
-    relative = matrix @ linear / matrix.sum(axis=1)
-    bent = np.where(relative > 216 / 24389, np.cbrt(relative), (24389 / 27 * relative + 16) / 116)
-    x, y, z = bent
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+    return to_lab(torch.from_numpy(colour)).numpy()
 
 
 @cache

@@ -35,7 +35,6 @@ def params() -> Params:
         "region_pairs": 1,
         "resamples": 100,
         "probe_grids": 2,
-        "probe_epochs": 1,
         "dimension_pairs": 2,
     }
     return whole.model_copy(update={"benchmark": whole.benchmark.model_copy(update=small)})

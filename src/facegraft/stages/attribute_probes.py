@@ -1,4 +1,4 @@
-"""The attribute probes, trained once and kept beside the renders that taught them."""
+"""The attribute probes, fitted once and kept beside the renders that taught them."""
 
 from __future__ import annotations
 
@@ -8,38 +8,36 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from facegraft import face_features, readings
 from facegraft import probes as method
-from facegraft import readings
 from facegraft.atomic import replacing
 from facegraft.config import BenchmarkParams
-from facegraft.probes import Probes, train_probes
+from facegraft.probes import Probes, fit_probes
 from facegraft.project import Project
 from facegraft.stages.benchmark_data import probe_grids
 from facegraft.stages.progress import Progress
 
 
 def attribute_probes(project: Project, params: BenchmarkParams, report: Progress) -> Probes:
-    """Probes of this code, these params and this renderer; trained where they are not there yet.
+    """Probes of this code, these params and this renderer; fitted where they are not there yet.
 
     Raises:
         DataError: a render process died.
     """
     grids = probe_grids(project, params, report)
-    kept = project.benchmark_data / "probes" / f"probes-{_recipe(params)}.safetensors"
+    kept = project.benchmark_data / "probes" / f"probes-{_code()}.safetensors"
     try:
-        probes = Probes()
-        probes.load_state_dict(load_file(kept))
-        return probes.eval().requires_grad_(False)
+        return Probes(load_file(kept))
     except (FileNotFoundError, SafetensorError):  # new, or a file that was cut off
-        trained = train_probes(grids, params.probe_epochs, params.seed, report)
+        fitted = fit_probes(grids, report)
     with replacing(kept) as path:
-        save_file(trained.state_dict(), path)
-    return trained
+        save_file({name: part.contiguous() for name, part in fitted.weights.items()}, path)
+    return fitted
 
 
-def _recipe(params: BenchmarkParams) -> str:
+def _code() -> str:
     """Names what the weights depend on beside the folder's renders."""
-    digest = hashlib.sha256(f"{params.seed} {params.probe_epochs}".encode())
-    for module in (method, readings):
+    digest = hashlib.sha256()
+    for module in (method, readings, face_features):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()[:12]
