@@ -43,7 +43,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     shutil.copytree(killed.root, whole.root, symlinks=True)
     checkpoint = killed.checkpoints / "last.safetensors"
     with training(killed) as process:
-        wait_for(checkpoint.exists, 120.0)
+        wait_for(checkpoint.exists, 600.0)
         process.kill()
     _, step = checkpoint_recipe(checkpoint)
     assert 0 < step < STEPS
@@ -52,7 +52,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
     for project in (killed, whole):
         with training(project) as process:
-            assert process.wait(180) == 0
+            assert process.wait(600) == 0
     resumed = tracking.client(killed).get_run(run_id)
     assert resumed.info.status == "FINISHED"
     assert resumed.data.tags["steps"] == str(STEPS)
