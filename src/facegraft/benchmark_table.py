@@ -16,9 +16,18 @@ DIGITS = {"psnr": 2, "pose_error": 1, "colour_error": 1, "tone_error": 1, "backg
 ABSENT = "-"
 
 
+FIRST = ("judge", "second_judge", "psnr_changed_gain", "psnr", "ssim", "gmsd", "_error", "_loss")
+"""Parts of the keys in the order in which their metrics stand; the rest comes last."""
+
+
 def metrics_of(figures: Mapping[str, Figure]) -> tuple[str, ...]:
-    """The metrics of all rows, in the order of their first appearance."""
-    return tuple(dict.fromkeys(key.split("/", 1)[1] for key in figures))
+    """The metrics of all rows, what matters most first."""
+    return tuple(sorted(dict.fromkeys(key.split("/", 1)[1] for key in figures), key=_place))
+
+
+def _place(metric: str) -> int:
+    found = (k for k, part in enumerate(FIRST) if metric.startswith(part) or metric.endswith(part))
+    return next(found, len(FIRST))
 
 
 def lines(figures: Mapping[str, Figure], notes: Mapping[str, str]) -> list[list[str]]:

@@ -48,9 +48,6 @@ TOGETHER = 256
 class Probes:
     """Linear readers.
 
-    The reading of the expression has no zero point: only the difference of two pictures of one
-    person means something, for brows that are raised look like brows that sit high.
-
     Attributes:
         weights: reading -> float32 (features + 1, numbers); the last row is the constant.
     """
@@ -67,53 +64,40 @@ class Probes:
 
 
 def fit_probes(grids: Sequence[Grid], report: Callable[[int, int, str], None]) -> Probes:
-    """Probes fitted in closed form on every picture of `grids`, all of one shape.
+    """Probes fitted in closed form on every picture of `grids`.
 
-    Hair that headwear hides is not learnt from. Expression is fitted on each picture's difference
-    from the mean of the same person's others: person-specific normalisation, as in Baltrusaitis,
-    Mahmoud and Robinson, "Cross-dataset learning and person-specific normalisation for automatic
-    Action Unit detection", FG 2015.
+    Hair that headwear hides is not learnt from.
     """
     features = _features_of(grids, report)
     wanted = torch.from_numpy(np.concatenate([_per_picture(g, truth(g)) for g in grids]))
     seen = torch.from_numpy(np.concatenate([_per_picture(g, visible(g)) for g in grids]))
-    columns = grids[0].images.shape[1]
     weights = {}
     for name, part in READINGS.items():
-        kind = READ_FROM[name]
-        if name == "expression":
-            one, other = (_from_others(x, columns) for x in (features[kind], wanted[:, part]))
-            weights[name] = _without_constant(_ridge(one, other, RIDGE[kind]))
-        else:
-            known = seen[:, part].all(dim=1)
-            weights[name] = _ridge(features[kind][known], wanted[known, part], RIDGE[kind])
+        kind, known = READ_FROM[name], seen[:, part].all(dim=1)
+        weights[name] = _ridge(features[kind][known], wanted[known, part], RIDGE[kind])
     return Probes(weights)
 
 
 def attribute_errors(probes: Probes, grids: Sequence[Grid]) -> Further:
     """How far each row's picture lies from the target's attributes, as `row/pose_error` and so on.
 
-    expression_error: length of the difference of the 52 ARKit weights, read against the other
-    pictures of whom the row should show; pose_error: mean over yaw, pitch and roll, degrees;
-    hair_colour_error and skin_tone_error: CIE76 colour difference, NaN for hair below headwear.
-    background_error needs no probe: mean absolute difference from the target, in 8-bit levels,
-    where both the target and the true swap show background.
+    expression_error: length of the difference of the 52 ARKit weights; pose_error: mean over yaw,
+    pitch and roll, degrees; hair_colour_error and skin_tone_error: CIE76 colour difference, NaN for
+    hair below headwear. background_error needs no probe: mean absolute difference from the
+    target, in 8-bit levels, where both the target and the true swap show background.
     """
     truths, seen = [truth(grid) for grid in grids], [visible(grid) for grid in grids]
 
     def measure(
         pair: Pair, images: PairImages, rows: Mapping[str, Tensor]
     ) -> Iterator[tuple[str, float]]:
-        grid, known = grids[pair.grid], truths[pair.grid]
-        cells = _cells(pair)
+        grid, cells = grids[pair.grid], _cells(pair)
         points = np.stack([grid.landmarks[cells[row]] for row in rows])
         read = probes(torch.cat(list(rows.values())), points).numpy()
-        zero = {i: _zero(probes, grid, known, i, pair.b) for i in {c[0] for c in cells.values()}}
-        for row, values in zip(rows, read, strict=True):
-            values[READINGS["expression"]] += zero[cells[row][0]]
-            off = np.where(seen[pair.grid][pair.b], values - known[pair.b], np.nan)
+        off = np.where(seen[pair.grid][pair.b], read - truths[pair.grid][pair.b], np.nan)
+        for row, difference in zip(rows, off, strict=True):
             for metric, name in ERRORS.items():
-                yield f"{row}/{metric}", size(name, off[READINGS[name]])
+                yield f"{row}/{metric}", size(name, difference[READINGS[name]])
             moved = (rows[row] - images.target).abs().mean(dim=1)[0][_still(grid, pair)]
             yield f"{row}/background_error", float(moved.mean()) * 127.5
 
@@ -128,15 +112,6 @@ def _cells(pair: Pair) -> dict[str, tuple[int, int]]:
         "copy_target": (pair.j, pair.b),
         "copy_source": (pair.i, pair.a),
     }
-
-
-def _zero(probes: Probes, grid: Grid, known: np.ndarray, i: int, column: int) -> np.ndarray:
-    """What to add to an expression read from person i, by all pictures of theirs but `column`."""
-    others = [a for a in range(grid.images.shape[1]) if a != column]
-    images = to_tensor(np.ascontiguousarray(grid.images[i, others]))
-    read = probes(images, grid.landmarks[i, others]).numpy()
-    part = READINGS["expression"]
-    return np.asarray((known[others] - read)[:, part].mean(axis=0))
 
 
 def _still(grid: Grid, pair: Pair) -> Tensor:
@@ -175,13 +150,6 @@ def _per_picture(grid: Grid, columns: np.ndarray) -> np.ndarray:
     return np.tile(columns, (len(grid.identity_ids), 1))
 
 
-def _from_others(values: Tensor, columns: int) -> Tensor:
-    """(rows * columns, k): each less the mean of the others of its row."""
-    rows = values.view(-1, columns, values.shape[1])
-    others = (rows.sum(dim=1, keepdim=True) - rows) / (columns - 1)
-    return (rows - others).flatten(0, 1)
-
-
 def _ridge(features: Tensor, wanted: Tensor, penalty: float) -> Tensor:
     """(features + 1, numbers): weights of the raw features, and the constant."""
     mean, spread = features.mean(dim=0), features.std(dim=0) + 1e-3
@@ -190,7 +158,3 @@ def _ridge(features: Tensor, wanted: Tensor, penalty: float) -> Tensor:
     square = standard.T @ standard + penalty * torch.eye(features.shape[1])
     weights = torch.linalg.solve(square, standard.T @ (wanted - level)) / spread[:, None]
     return torch.cat([weights, (level - mean @ weights)[None]])
-
-
-def _without_constant(weights: Tensor) -> Tensor:
-    return torch.cat([weights[:-1], torch.zeros_like(weights[-1:])])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facegraft.benchmark_table import as_markdown, as_text, lines
+from facegraft.benchmark_table import as_markdown, as_text, lines, metrics_of
 from facegraft.intervals import Figure
 
 FIGURES = {
@@ -18,6 +18,14 @@ def test_every_row_has_its_cell_and_a_missing_figure_says_so() -> None:
     assert table[1] == ["psnr ↑", "20.12 [19.90, 20.30]", "-", "18.00 [17.00, 19.00]", "-"]
     assert table[2][:2] == ["pose_error ↓", "not measured"]
     assert table[3] == ["second_judge", *["not installed"] * 4]
+
+
+def test_the_judge_comes_first_and_the_models_own_losses_last() -> None:
+    one = FIGURES["model/psnr"]
+    keys = ("identity_loss", "pose_error", "psnr_changed_gain", "psnr", "judge_detected")
+    assert metrics_of({f"model/{key}": one for key in keys}) == (
+        "judge_detected", "psnr_changed_gain", "psnr", "pose_error", "identity_loss"
+    )  # fmt: skip
 
 
 def test_a_terminal_sees_columns_and_markdown_a_table() -> None:

@@ -75,9 +75,16 @@ def test_a_name_that_lies_is_told() -> None:
     readings[16, list(READINGS).index("pose")] = 2.0
     said = found(regions=regions, readings=readings).objections()
     assert said == [
-        "latent 2 'pose' should move the pose, but latent 16 'detail' moves it more",
-        "latent 7 'brows' moves the hair most, not the brows",
+        "latent 2 'pose' should move the pose (0.90), but latent 16 'detail' moves it more (2.00)",
+        "latent 7 'brows' moves above all the hair, not the brows",
     ]
+
+
+def test_a_region_that_every_latent_moves_is_no_ones_own_and_the_texture_leads_no_reading() -> None:
+    regions, readings = found().regions.copy(), found().readings.copy()
+    regions[:, REGIONS.index("ears")] = 50
+    readings[MODEL.layout.texture] = 3.0
+    assert found(regions=regions, readings=readings).objections() == []
 
 
 def test_a_region_that_no_target_shows_is_not_measured() -> None:

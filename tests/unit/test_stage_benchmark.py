@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,9 +105,11 @@ def test_the_renders_are_used_again_until_they_are_made_otherwise(
 def test_fewer_pairs_are_another_benchmark_and_too_many_are_refused(
     project: Project, params: Params, tmp_path: Path
 ) -> None:
+    shutil.rmtree(project.benchmark_data / "probes")  # the fitted probes are kept beside it
     short = benchmark(project, params, str(project.model), silent, out=tmp_path, pairs=2)
     written = json.loads((tmp_path / "benchmark.json").read_text())
     assert short.folder == tmp_path
+    assert not (project.benchmark_data / "probes").exists()
     assert written["pairs"] == 2
     whole = project.benchmark / "model" / "benchmark.json"
     assert written["pairs_hash"] != json.loads(whole.read_text())["pairs_hash"]

@@ -14,8 +14,9 @@ from facegraft.atomic import replacing
 from facegraft.config import BenchmarkParams
 from facegraft.probes import Probes, fit_probes
 from facegraft.project import Project
-from facegraft.stages.benchmark_data import probe_grids
+from facegraft.stages.benchmark_data import probe_grids, probe_recipe
 from facegraft.stages.progress import Progress
+from facegraft.stages.rendering import renderer_version
 
 
 def attribute_probes(project: Project, params: BenchmarkParams, report: Progress) -> Probes:
@@ -24,20 +25,20 @@ def attribute_probes(project: Project, params: BenchmarkParams, report: Progress
     Raises:
         DataError: a render process died.
     """
-    grids = probe_grids(project, params, report)
-    kept = project.benchmark_data / "probes" / f"probes-{_code()}.safetensors"
+    kept = project.benchmark_data / f"probes-{_recipe(params)}.safetensors"
     try:
         return Probes(load_file(kept))
     except (FileNotFoundError, SafetensorError):  # new, or a file that was cut off
-        fitted = fit_probes(grids, report)
+        fitted = fit_probes(probe_grids(project, params, report), report)
     with replacing(kept) as path:
         save_file({name: part.contiguous() for name, part in fitted.weights.items()}, path)
     return fitted
 
 
-def _code() -> str:
-    """Names what the weights depend on beside the folder's renders."""
-    digest = hashlib.sha256()
+def _recipe(params: BenchmarkParams) -> str:
+    """Names what the weights depend on: what is rendered, by whom, and the code of the method."""
+    rendered = f"{probe_recipe(params).model_dump_json()} {renderer_version()}"
+    digest = hashlib.sha256(rendered.encode())
     for module in (method, readings, face_features):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()[:12]

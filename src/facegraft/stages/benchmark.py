@@ -157,9 +157,8 @@ def _measured(
     regions, unknown = _region_pairs(section, model, data)
     columns |= measure_regions(model, data.regions, regions)
     report(len(pairs), len(pairs), "benchmark: intervals")
-    dimensions = dimension_report(
-        model, data.people, pairs[: section.dimension_pairs], probes, report
-    )
+    spread = _spread(pairs, section.dimension_pairs)
+    dimensions = dimension_report(model, data.people, spread, probes, report)
     first = pair_images(data.people, pairs[0])
     return Measured(
         name=name,
@@ -172,6 +171,11 @@ def _measured(
         costs=costs(model, first.source, first.target),
         dimensions=dimensions,
     )
+
+
+def _spread(pairs: Sequence[Pair], count: int) -> Sequence[Pair]:
+    """`count` of the pairs, evenly over the grids."""
+    return pairs[:: max(1, len(pairs) // count)][:count]
 
 
 def _judges(
@@ -221,7 +225,8 @@ def _write(
     if regions:
         with replacing(folder / "regions.jpg") as path:
             swap_sheet(model, data.regions, regions).save(path, format="JPEG", quality=88)
-    write_dimensions(folder, model, data.people, pairs, measured.dimensions)
+    few = _spread(pairs, section.dimension_pairs)
+    write_dimensions(folder, model, data.people, few, measured.dimensions)
     with replacing(folder / "README.md") as path:
         path.write_text(_markdown(measured), encoding="utf-8")
     with replacing(folder / "benchmark.json") as path:

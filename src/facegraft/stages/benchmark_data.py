@@ -65,7 +65,12 @@ def benchmark_data(
 
 def probe_grids(project: Project, params: BenchmarkParams, report: Progress) -> list[Grid]:
     """What teaches the attribute probes: other characters, the same reserved attributes."""
-    return _grids(project, "probes", _probes(params), report)
+    return _grids(project, "probes", probe_recipe(params), report)
+
+
+def probe_recipe(params: BenchmarkParams) -> BenchmarkGrids:
+    """What is rendered for the probes."""
+    return _recipe(params, 2, PROBE_SIZE, params.probe_grids, PROBE_ROWS, PROBE_COLUMNS)
 
 
 def _people(params: BenchmarkParams, size: int) -> BenchmarkGrids:
@@ -75,10 +80,6 @@ def _people(params: BenchmarkParams, size: int) -> BenchmarkGrids:
 def _regions(params: BenchmarkParams, size: int) -> BenchmarkGrids:
     rows = max(params.identities, MIXES + 2)
     return _recipe(params, 1, size, params.region_grids, rows, params.attributes, MIXES)
-
-
-def _probes(params: BenchmarkParams) -> BenchmarkGrids:
-    return _recipe(params, 2, PROBE_SIZE, params.probe_grids, PROBE_ROWS, PROBE_COLUMNS)
 
 
 def _recipe(
