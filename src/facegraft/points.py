@@ -64,6 +64,7 @@ class PointReader(nn.Module):
     """
 
     WIDTH = 48
+    star: Tensor
 
     def __init__(self, points: int, widths: dict[int, int], summary: int) -> None:
         super().__init__()
