@@ -55,7 +55,10 @@ _XMP_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="r"?>"""
 
 # What Pillow's decoders raise on a damaged file, besides UnidentifiedImageError.
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+_DECODE_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, TypeError, LookupError,
+)  # fmt: skip
+"""What Pillow raises on damage; a TIFF directory without its size is a TypeError."""
 
 
 class ImageError(ValueError):

@@ -75,7 +75,7 @@ def test_a_name_that_lies_is_told() -> None:
     readings[16, list(READINGS).index("pose")] = 2.0
     said = found(regions=regions, readings=readings).objections()
     assert said == [
-        "latent 2 'pose' should move the pose (0.90), but latent 16 'detail' moves it more (2.00)",
+        "latent 2 'pose' should move the pose (0.90), but latent 16 'points' moves it more (2.00)",
         "latent 7 'brows' moves above all the hair, not the brows",
     ]
 

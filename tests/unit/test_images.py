@@ -187,6 +187,18 @@ def test_a_decompression_bomb_is_refused_unopened(tmp_path: Path) -> None:
     assert "million" in refused(tmp_path / "bomb.png")
 
 
+def test_a_tiff_whose_next_directory_is_empty_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "face.tiff"
+    Image.new("RGB", (64, 64)).save(path)
+    content = bytearray(path.read_bytes())
+    start = int.from_bytes(content[4:8], "little")
+    after = start + 2 + 12 * int.from_bytes(content[start : start + 2], "little")
+    content[after : after + 4] = len(content).to_bytes(4, "little")
+    path.write_bytes(bytes(content) + bytes(6))  # no entries, no further directory
+    with pytest.raises(ImageError, match=r"face\.tiff: damaged or truncated picture"):
+        load_image(path)
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF"])
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
