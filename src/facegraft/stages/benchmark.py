@@ -100,11 +100,12 @@ def benchmark(
     """
     section = params.benchmark
     model, folder = find_model(project, reference)
+    sha256 = registry.fingerprint(folder)  # now: the folder may be replaced in the meantime
     data = benchmark_data(project, section, model.config.size, report)
     chosen = _first(draw_round(data.people, section.seed), pairs)
     probes = attribute_probes(project, section, report)
     measured = _measured(
-        project, section, reference, folder, model, data, chosen, probes, resamples, report
+        project, section, reference, sha256, model, data, chosen, probes, resamples, report
     )
     target = out or project.benchmark / _folder_name(reference)
     _write(target, section, model, data, chosen, measured)
@@ -143,7 +144,7 @@ def _measured(
     project: Project,
     section: BenchmarkParams,
     name: str,
-    folder: Path,
+    sha256: str,
     model: Model,
     data: BenchmarkData,
     pairs: Sequence[Pair],
@@ -162,7 +163,7 @@ def _measured(
     first = pair_images(data.people, pairs[0])
     return Measured(
         name=name,
-        sha256=registry.fingerprint(folder),
+        sha256=sha256,
         version=data.version,
         pairs_hash=pairs_hash(data.people, pairs, data.version),
         pairs=len(pairs),
@@ -235,12 +236,12 @@ def _write(
 
 
 def _region_rows(pairs: Sequence[Pair]) -> list[Pair]:
-    """The first few of each sub-dimension, sub-dimension by sub-dimension."""
+    """A few of each sub-dimension, evenly over the grids, sub-dimension by sub-dimension."""
     names = dict.fromkeys(pair.region for pair in pairs)
     return [
         pair
         for name in names
-        for pair in [one for one in pairs if one.region == name][:SHEET_REGIONS]
+        for pair in _spread([one for one in pairs if one.region == name], SHEET_REGIONS)
     ]
 
 
