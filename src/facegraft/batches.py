@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from facegraft.config import TrainParams
@@ -76,14 +75,8 @@ class Batch:
         return replace(self, **moved)
 
 
-def changed_mask(true_swap: Tensor, target: Tensor) -> Tensor:
-    """Where two (B, 3, S, S) images differ, grown by one pixel: (B, 1, S, S) in {0, 1}."""
-    difference = (true_swap - target).abs().amax(dim=1, keepdim=True)
-    return F.max_pool2d((difference > CHANGED_LEVEL).float(), 3, stride=1, padding=1)
-
-
 def changed_pixels(true_swap: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """`changed_mask` of two uint8 (B, 3, S, S) arrays: bool (B, 1, S, S). No float is made."""
+    """Where two uint8 (B, 3, S, S) arrays differ, grown by one pixel: bool (B, 1, S, S)."""
     difference = np.maximum(true_swap, target) - np.minimum(true_swap, target)
     levels = np.maximum(np.maximum(difference[:, 0], difference[:, 1]), difference[:, 2])
     changed = levels > int(CHANGED_LEVEL * 127.5)  # whole levels: above 7.65 is above 7

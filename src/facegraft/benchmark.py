@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegraft.batches import changed_mask
+from facegraft.batches import changed_pixels
 from facegraft.dataset import FACE_REGIONS, Grid
 from facegraft.images import to_tensor, to_uint8
 from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair

@@ -39,8 +39,8 @@ def costs(model: Model, source: Tensor, target: Tensor) -> Costs:
     with FlopCounterMode(display=False) as counted:
         model.swap(source, target)
     return Costs(
-        parameters_encoder=_parameters(model.encoder),
-        parameters_decoder=_parameters(model.decoder),
+        parameters_encoder=parameters(model.encoder),
+        parameters_decoder=parameters(model.decoder),
         flops=counted.get_total_flops(),
         seconds=_median_seconds(model, source, target),
         device=source.device.type,
@@ -48,7 +48,8 @@ def costs(model: Model, source: Tensor, target: Tensor) -> Costs:
     )
 
 
-def _parameters(part: nn.Module) -> int:
+def parameters(part: nn.Module) -> int:
+    """How many numbers a network holds."""
     return sum(parameter.numel() for parameter in part.parameters())
 
 

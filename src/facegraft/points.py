@@ -33,7 +33,7 @@ LONELY = 0.1
 """Influence below which a place keeps still: no point is near."""
 
 SOFTENED = 4
-"""A point's colour is the mean of so many pixels across, four at 128 px."""
+"""A point's colour is the mean of so many pixels across, whatever the picture's size."""
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,9 @@ class Teachers(nn.Module):
     def _dimensions(self, side: str, group: str) -> tuple[int, ...]:
         named = self.layout.identity if side == "identity" else self.layout.attribute
         own = named.get(group, tuple(i for indices in named.values() for i in indices))
-        vectors = tuple(k for k in own if len(self.layout.shapes[k]) == 1)
-        return vectors or tuple(
-            k for k in self.layout.attribute_dimensions if len(self.layout.shapes[k]) == 1
-        )
+        known = self.layout.vector_dimensions
+        vectors = tuple(k for k in own if k in known)
+        return vectors or tuple(k for k in self.layout.attribute_dimensions if k in known)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(B, L) -> identity code (B, C) and attribute code (B, Q) as read."""
