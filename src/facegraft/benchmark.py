@@ -171,11 +171,12 @@ def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
         for cell in ((pair.i, pair.a), (pair.j, pair.b), pair.truth)
     )
     face = np.isin(grid.regions[pair.truth], FACE_REGIONS)
+    changed = changed_pixels(grid.images[pair.truth][None], grid.images[pair.j, pair.b][None])
     return PairImages(
         source=source,
         target=target,
         true_swap=true_swap,
-        changed=changed_mask(true_swap, target),
+        changed=torch.from_numpy(changed).float(),
         face=torch.from_numpy(face)[None, None].float(),
     )
 

@@ -91,8 +91,10 @@ class Decoder(nn.Module):
         self.start = nn.Linear(vectors, widths[4] // 2 * 16)
         before = [widths[4] // 2, *(widths[r] for r in self.plan[:-1])]
         self.layers = nn.ModuleList(
-            ModulatedLayer(width, widths[r], shape[0] * (2 if len(shape) == 2 else 1))
-            for width, r, shape in zip(before, self.plan, layout.shapes, strict=True)
+            ModulatedLayer(width, widths[r], layout.sizes[k] if len(shape) < 3 else shape[0])
+            for k, (width, r, shape) in enumerate(
+                zip(before, self.plan, layout.shapes, strict=True)
+            )
         )
         entering = {r: before[k] for r, k in self.first.items()}
         self.merge = nn.ModuleDict()
