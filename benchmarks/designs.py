@@ -19,6 +19,7 @@ from facegraft.atomic import replacing
 from facegraft.benchmark import benchmark, draw_pairs
 from facegraft.checkpoint import load_model, save_model
 from facegraft.config import Params, load_params
+from facegraft.costs import parameters
 from facegraft.dataset import Grid
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
@@ -63,7 +64,7 @@ def main() -> None:
         for name in DESIGNS:
             model, seconds = trained(project, params, name, report)
             figures = benchmark(model, held_out, pairs, known, judge.embed, report)
-            table[name] = {**figures, "seconds": seconds, "parameters": _count(model)}
+            table[name] = {**figures, "seconds": seconds, "parameters": parameters(model)}
             with replacing(_folder(project, params, name) / "pairs.png") as path:
                 swap_sheet(model, held_out, pairs[:SHEET_PAIRS]).save(path)
     text = as_markdown(table)
@@ -104,10 +105,6 @@ def trained(project: Project, params: Params, name: str, report: Progress) -> tu
 def _folder(project: Project, params: Params, name: str) -> Path:
     section = params.train
     return project.build / "designs" / f"{name}-{section.teach_steps}-of-{section.steps}"
-
-
-def _count(model: Model) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def as_markdown(table: dict[str, dict[str, float]]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegraft.benchmark import Pair, pair_images
+from facegraft.benchmark import Pair, PairImages, pair_images
 from facegraft.config import NUM_LATENTS
 from facegraft.dataset import REGIONS, Grid
 from facegraft.images import to_uint8
@@ -121,9 +121,7 @@ def dimension_report(
     levels, moved, apart = [], [], []
     for index, pair in enumerate(pairs):
         images = pair_images(grids, pair)
-        z_source, z_target = model.encoder(images.source), model.encoder(images.target)
-        before = model.decoder(z_target).image
-        after = _exchanged(model, z_source, z_target)
+        before, after = _exchanged(model, images)
         change = 127.5 * (after - before).abs().mean(dim=1).numpy()  # (18, S, S)
         levels.append(_by_region(change, grids[pair.grid].regions[pair.j, pair.b]))
         if read is not None:
@@ -147,16 +145,20 @@ def dimension_rows(
     """18 rows of uint8 (S, S, 3): for each pair, the target with that latent of the source."""
     columns = []
     for pair in pairs:
-        images = pair_images(grids, pair)
-        after = _exchanged(model, model.encoder(images.source), model.encoder(images.target))
-        columns.append(to_uint8(after))
+        columns.append(to_uint8(_exchanged(model, pair_images(grids, pair))[1]))
     return [[column[k] for column in columns] for k in range(NUM_LATENTS)]
 
 
-def _exchanged(model: Model, z_source: Tensor, z_target: Tensor) -> Tensor:
-    """(18, 3, S, S): the target decoded with latent k of the source, for every k."""
+def _exchanged(model: Model, images: PairImages) -> tuple[Tensor, Tensor]:
+    """The target decoded, (1, 3, S, S), and with latent k of the source for every k, (18, ...).
+
+    Decoded where the model lies; the pictures come back to the CPU.
+    """
+    moved = images.to(model.device)
+    z_source, z_target = model.encoder(moved.source), model.encoder(moved.target)
     fused = [fuse(model.layout, z_source, z_target, row) for row in torch.eye(NUM_LATENTS)]
-    return model.decoder(torch.cat(fused)).image
+    before, after = model.decoder(z_target).image, model.decoder(torch.cat(fused)).image
+    return before.cpu(), after.cpu()
 
 
 def _by_region(change: np.ndarray, labels: np.ndarray) -> np.ndarray:
