@@ -266,6 +266,24 @@ def test_a_champion_for_pictures_of_another_size_is_not_compared(
     assert champion(project) == "1"
 
 
+def test_a_champion_that_this_code_cannot_run_is_not_compared(
+    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trained(project, 1, 20.0, pairs="pairs-0")
+    promote(project, params)
+    known, folder = registry.fetch(project, "1")
+    older = tmp_path / "older"
+    shutil.copytree(folder, older)
+    config = json.loads((older / "model.json").read_text())
+    write(older / "model.json", {**config, "coarse_slots": 4})
+    monkeypatch.setattr(registry, "fetch", lambda *_: (known, older))
+    trained(project, 2, 30.0)
+    decision = promote(project, params)
+    assert not decision.promote
+    assert "cannot run it" in decision.reasons[0]
+    assert champion(project) == "1"
+
+
 def test_a_run_that_mlflow_lost_does_not_lose_the_model(project: Project, params: Params) -> None:
     trained(project, 1, 20.0)
     write(project.model / "train.json", {"run_id": "0" * 32, "steps": 1})

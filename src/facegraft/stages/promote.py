@@ -17,7 +17,7 @@ from facegraft.adapters.tracking import Run, find_run, open_run
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, load_base
 from facegraft.calibration import calibrate
-from facegraft.checkpoint import load_model, read_json
+from facegraft.checkpoint import CheckpointError, load_model, read_json
 from facegraft.config import Params, Section
 from facegraft.model import ModelConfig
 from facegraft.project import Project
@@ -175,8 +175,9 @@ def _judge(
         )
     if champion is not None and champion_figures is None:
         return _refused(
-            f"champion {champion.version} takes pictures of another size than data/, so the two"
-            " cannot be compared; delete the alias champion in MLflow to start anew"
+            f"champion {champion.version} takes pictures of another size than data/, or this"
+            " version of facegraft cannot run it, so the two cannot be compared; delete the alias"
+            " champion in MLflow to start anew"
         )
     return decide(
         _numbers(challenger.benchmark), _numbers_or_none(champion_figures), params.promote
@@ -192,13 +193,17 @@ def _figures_on_the_same_pairs(
 ) -> Mapping[str, object] | None:
     """The champion's figures; measured again where it was measured on other pairs.
 
-    None without a champion, or where it cannot take this dataset's pictures.
+    None without a champion, or where it cannot take this dataset's pictures or be run at all.
     """
     if champion is None:
         return None
     if champion.benchmark.get("pairs_hash") == benchmark["pairs_hash"]:
         return champion.benchmark
-    model = load_model(registry.fetch(project, champion.version)[1])
+    try:
+        model = load_model(registry.fetch(project, champion.version)[1])
+    except CheckpointError as error:
+        report(1, 3, f"champion {champion.version}: {error}")
+        return None
     if model.config.size != load_grids(project.data, "test")[0].size:
         return None
     figures = measure(project, params, model, report)
