@@ -103,6 +103,19 @@ def rules(metric: str) -> Params:
     return params.model_copy(update={"promote": promote, "evaluate": evaluate})
 
 
+def test_weights_that_this_code_cannot_run_are_replaced_without_a_comparison(
+    own: Project, tmp_path: Path
+) -> None:
+    folder, params, told = tmp_path / "weights", rules("model/psnr_changed"), []
+    assert stage.ship(own, params, folder, silent).promote
+    config = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**config, "coarse_slots": 4}))
+    decision = stage.ship(own, params, folder, lambda *step: told.append(step[2]))
+    assert decision.promote
+    assert any("no comparison with what is shipped now" in line for line in told)
+    assert load_model(folder).config == load_model(own.model).config
+
+
 def test_weights_are_shipped_with_their_card_and_a_tie_replaces_nothing(
     own: Project, tmp_path: Path
 ) -> None:

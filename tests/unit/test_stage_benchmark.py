@@ -17,7 +17,7 @@ from facegraft.config import Params
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
 from facegraft.stages import rendering
-from facegraft.stages.benchmark import NOT_INSTALLED, SECOND_JUDGE, benchmark, find_model
+from facegraft.stages.benchmark import NOT_INSTALLED, SECOND_JUDGE, Outcome, benchmark, find_model
 from facegraft.stages.benchmark_data import MARKER, benchmark_data
 from facegraft.stages.progress import silent
 from tests import tiny
@@ -54,11 +54,15 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Iterato
         yield project
 
 
-def test_the_whole_benchmark(
-    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(second_judge, "installed", lambda: False)
-    outcome = benchmark(project, params, str(project.model), silent)
+@pytest.fixture(scope="module")
+def outcome(project: Project, params: Params) -> Outcome:
+    """Of all pairs, without the second judge."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(second_judge, "installed", lambda: False)
+        return benchmark(project, params, str(project.model), silent)
+
+
+def test_the_whole_benchmark(project: Project, params: Params, outcome: Outcome) -> None:
     assert outcome.folder == project.benchmark / "model"
     written = json.loads((outcome.folder / "benchmark.json").read_text())
     assert written["pairs"] == 6
@@ -103,7 +107,7 @@ def test_the_renders_are_used_again_until_they_are_made_otherwise(
 
 
 def test_fewer_pairs_are_another_benchmark_and_too_many_are_refused(
-    project: Project, params: Params, tmp_path: Path
+    project: Project, params: Params, outcome: Outcome, tmp_path: Path
 ) -> None:
     shutil.rmtree(project.benchmark_data / "probes")  # the fitted probes are kept beside it
     short = benchmark(project, params, str(project.model), silent, out=tmp_path, pairs=2)
@@ -111,7 +115,7 @@ def test_fewer_pairs_are_another_benchmark_and_too_many_are_refused(
     assert short.folder == tmp_path
     assert not (project.benchmark_data / "probes").exists()
     assert written["pairs"] == 2
-    whole = project.benchmark / "model" / "benchmark.json"
+    whole = outcome.folder / "benchmark.json"
     assert written["pairs_hash"] != json.loads(whole.read_text())["pairs_hash"]
     with pytest.raises(ValueError, match="--pairs 7: the benchmark has 1 to 6 pairs"):
         benchmark(project, params, str(project.model), silent, pairs=7)
