@@ -41,6 +41,8 @@ class Grid:
         identity_groups: sub-dimension -> (start, stop) of its part of identity_code.
         attribute_groups: attribute group -> (start, stop) of its part of attribute_code.
         mixes: the rows that are made of two others.
+        anchor_set: names which surface points the anchors are; two grids of one name have the same.
+        strokes: how many of the anchors, the last ones, are outlines of `facegraft.strokes`.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Grid:
     identity_groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     attribute_groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     mixes: tuple[Mix, ...] = ()
+    anchor_set: str = ""
+    strokes: int = 0
 
     @property
     def people(self) -> tuple[int, ...]:

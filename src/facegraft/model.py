@@ -34,7 +34,11 @@ class ModelConfig(Section):
     points: str = ""
     """Attribute group that keeps where the target's surface points lie; empty for none."""
     surface_points: int = 0
-    """How many surface points the encoder reads."""
+    """How many points the encoder reads: on the surface, and painted outlines."""
+    strokes: int = 0
+    """How many of them, the last ones, are outlines of `facegraft.strokes`."""
+    anchor_set: str = ""
+    """Names which points these are (`dataset.Grid.anchor_set`)."""
     canonical: tuple[tuple[float, float], ...]
     """The five alignment points (`dataset.LANDMARKS`) in a crop, as fractions of its side."""
 
@@ -53,6 +57,8 @@ class ModelConfig(Section):
             texture="" if params.vector_only else params.texture,
             points="" if params.vector_only or not known else params.points,
             surface_points=known,
+            strokes=grids[0].strokes if known else 0,
+            anchor_set=grids[0].anchor_set if known else "",
             canonical=tuple((float(x), float(y)) for x, y in points),
             identity=params.identity,
             attribute=params.attribute,
@@ -81,8 +87,9 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.layout = config.layout()
-        self.encoder = Encoder(self.layout, config.size, config.channels, config.surface_points)
-        self.decoder = Decoder(self.layout, config.size, config.decoder_channels)
+        points, strokes = config.surface_points, config.strokes
+        self.encoder = Encoder(self.layout, config.size, config.channels, points, strokes)
+        self.decoder = Decoder(self.layout, config.size, config.decoder_channels, strokes)
 
     @property
     def device(self) -> torch.device:

@@ -5,7 +5,7 @@ data/grids/<grid>.images.npy     uint8 (I, A, 3, S, S)
 data/grids/<grid>.regions.npy    uint8 (I, A, S, S)
 data/grids/<grid>.anchors.npy    float16 (I, A, K, 3); may be absent
 data/albums/                     imported pictures, see `adapters.albums`
-data/groups.json                 which part of the codes belongs to which group
+data/groups.json                 what the codes and the anchors mean
 data/preview.png                 what a person browses
 """
 
@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,32 +83,41 @@ def write_grid(data_dir: Path, grid: Grid) -> None:
         if array.size:
             with replacing(data_dir / "grids" / f"{grid.name}.{kind}.npy") as temporary:
                 np.save(temporary, np.ascontiguousarray(array))
-    if grid.identity_groups or grid.attribute_groups:
+    if grid.identity_groups or grid.attribute_groups or grid.anchor_set:
         write_groups(data_dir, grid)
 
 
 def write_groups(data_dir: Path, grid: Grid) -> None:
-    """Write data/groups.json: which part of the codes belongs to which group, for all grids."""
-    groups = {"identity": grid.identity_groups, "attribute": grid.attribute_groups}
+    """Write data/groups.json: what codes and anchors of all grids mean."""
+    meaning = {
+        "identity": grid.identity_groups,
+        "attribute": grid.attribute_groups,
+        "anchor_set": grid.anchor_set,
+        "strokes": grid.strokes,
+    }
     with replacing(data_dir / GROUPS) as temporary:
-        temporary.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(meaning, indent=2) + "\n", encoding="utf-8")
 
 
-def read_groups(data_dir: Path) -> dict[str, dict[str, tuple[int, int]]]:
-    """What `write_groups` wrote; empty groups where the dataset has none (imported pictures).
+def read_groups(data_dir: Path) -> dict[str, Any]:
+    """What `write_groups` wrote, as arguments of `Grid`; empty where the dataset has none.
 
     Raises:
         DataError: the file is damaged.
     """
     path = data_dir / GROUPS
     if not path.exists():
-        return {"identity": {}, "attribute": {}}
+        return {}
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            side: {name: (int(start), int(stop)) for name, (start, stop) in held[side].items()}
+        groups = {
+            f"{side}_groups": {
+                name: (int(start), int(stop)) for name, (start, stop) in held[side].items()
+            }
             for side in ("identity", "attribute")
         }
+        points = {"anchor_set": str(held["anchor_set"]), "strokes": int(held["strokes"])}
+        return groups | points
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({error}); {MEND}") from error
 
@@ -241,11 +250,7 @@ def load_grids(data_dir: Path, split: str) -> list[Grid]:
         )
     groups = read_groups(data_dir)
     return [
-        replace(
-            _grid(data_dir, str(name), rows),
-            identity_groups=groups["identity"],
-            attribute_groups=groups["attribute"],
-        )
+        replace(_grid(data_dir, str(name), rows), **groups)
         for name, rows in chosen.groupby("grid", sort=True)
     ]
 

@@ -117,6 +117,11 @@ class Assets:
     worn: tuple[Item, ...] = ()
 
     @property
+    def anchor_set(self) -> str:
+        """Names which surface points `anchors` are, and in which order."""
+        return hashlib.sha256(self.anchors.astype("<i8").tobytes()).hexdigest()[:12]
+
+    @property
     def own_words(self) -> dict[str, tuple[str, ...]]:
         """Attribute -> what the user brings for it, by name."""
         words = {"skin_texture": tuple(self.skins)}

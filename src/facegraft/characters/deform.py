@@ -17,6 +17,7 @@ from facegraft.characters.hair import SHEET_VERTICES, hairline, lay
 from facegraft.characters.hairstyles import HAIR_STYLES, HEADWEAR, HairStyle
 from facegraft.characters.identity import Identity
 from facegraft.characters.normals import vertex_normals
+from facegraft.characters.outlines import Outlines, find_outlines
 from facegraft.characters.skull import CENTRE, COLUMNS, ROWS
 from facegraft.characters.wardrobe import NONE
 from facegraft.characters.wearing import fitted
@@ -43,12 +44,14 @@ class Head:
         neutral: float32 (V, 3), decimetres.
         lid_shift: float32 (L, 3), what a full blink adds so that this identity's lids meet.
         skull: float32 (ROWS, COLUMNS), radius by direction, for hair.
+        outlines: where its brows and irises are painted.
         base: float32 (B, 3), the rest of the base mesh, if there is anything to fit to it.
     """
 
     neutral: torch.Tensor
     lid_shift: torch.Tensor
     skull: np.ndarray
+    outlines: Outlines
     base: torch.Tensor | None = None
 
 
@@ -88,7 +91,7 @@ def neutral_head(assets: Assets, identity: Identity) -> Head:
     skull = (length * assets.skull_weight).sum(dim=-1).reshape(ROWS, COLUMNS)
     fits = any(assets.wardrobe.values())
     base = assets.base.shaped(identity.axes) if fits else None
-    return Head(vertices, lid_shift, skull.numpy(), base)
+    return Head(vertices, lid_shift, skull.numpy(), find_outlines(assets, identity), base)
 
 
 def _part_mouth_from_nose(assets: Assets, vertices: torch.Tensor) -> None:

@@ -25,6 +25,7 @@ from facegraft.characters.identity import (
 from facegraft.characters.regions import CODE_GROUPS
 from facegraft.characters.render import render_head
 from facegraft.dataset import Grid, Mix, image_key
+from facegraft.strokes import STROKES
 
 BENCHMARK = "benchmark"
 """The split whose hair styles and expressions are reserved: no other split ever draws them."""
@@ -135,7 +136,7 @@ def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> 
     images = np.zeros((rows, columns, 3, size, size), np.uint8)
     regions = np.zeros((rows, columns, size, size), np.uint8)
     landmarks = np.zeros((rows, columns, 5, 2), np.float32)
-    anchors = np.zeros((rows, columns, len(assets.anchors), 3), np.float16)
+    anchors = np.zeros((rows, columns, len(assets.anchors) + STROKES, 3), np.float16)
     keys = np.empty((rows, columns), object)
     for i, identity in enumerate(spec.identities):
         head = neutral_head(assets, identity)
@@ -160,6 +161,8 @@ def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> 
         identity_groups=_bounds(IDENTITY_CODE_GROUPS(assets)),
         attribute_groups=_bounds(attribute_code_groups()),
         mixes=spec.mixes,
+        anchor_set=assets.anchor_set,
+        strokes=STROKES,
     )
 
 

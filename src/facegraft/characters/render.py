@@ -15,6 +15,7 @@ from facegraft.characters.attributes import Attributes
 from facegraft.characters.deform import Head, neutral_head, pose
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.identity import Identity
+from facegraft.characters.outlines import Outlines
 from facegraft.characters.sampling import sampled_depth
 from facegraft.characters.shading import shade
 from facegraft.characters.tones import encoded
@@ -37,7 +38,8 @@ class Rendering:
             that the head itself hides, or outside the frame, are given all the same.
         rotation: float32 (3, 3), of the head, from a head that looks along +z.
         depth: float32 (S, S), decimetres from the camera, infinite on the background.
-        anchors: float32 (K, 3), where `Assets.anchors` lie, see `anchors.place_anchors`.
+        anchors: float32 (K, 3), where `Assets.anchors` and then the `strokes` lie, see
+            `anchors.place_anchors`.
     """
 
     image: np.ndarray
@@ -138,7 +140,7 @@ def timed_render(
         camera.frame(framing, size, posed.turned).project(posed.landmarks)[0].astype(np.float32),
         posed.turned.astype(np.float32),
         sampled_depth(shown, assets.triangles, seen.distance, size, supersample),
-        _anchors(assets, seen, view.size),
+        _anchors(assets, head.outlines, seen, view.size),
     )
     times.append(time.perf_counter())
     names = ("geometry", "visibility", "shading")
@@ -152,13 +154,15 @@ def _check(size: int, supersample: int) -> None:
         raise CharacterError(f"supersample is {supersample}; it lies in 1 to 4")
 
 
-def _anchors(assets: Assets, seen: Seen, size: int) -> np.ndarray:
+def _anchors(assets: Assets, outlines: Outlines, seen: Seen, size: int) -> np.ndarray:
     """See `anchors.place_anchors`; what hides an anchor is told by the order of surfaces."""
     depth = np.full(size * size, np.inf, np.float32)
     depth[seen.fragments.pixel.numpy()] = seen.fragments.depth.numpy()
-    return place_anchors(
-        seen.screen[assets.anchors], seen.order[assets.anchors], depth.reshape(size, size), size
+    screen, order = (
+        np.concatenate([values[assets.anchors], outlines.among(values)])
+        for values in (seen.screen, seen.order)
     )
+    return place_anchors(screen, order, depth.reshape(size, size), size)
 
 
 def _developed(picture: torch.Tensor, size: int, factor: int) -> np.ndarray:
