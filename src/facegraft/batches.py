@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facegraft.config import TrainParams
-from facegraft.dataset import Grid, Mix
+from facegraft.dataset import FEATURES, Grid, Mix
 from facegraft.images import to_tensor
 
 CHANGED_LEVEL = 0.06
@@ -45,6 +45,7 @@ class Batch:
         moved_source, moved_target, moved_swap: int64 (M,), and moved_part: pairs as above, of which
             the points are moved and nothing is decoded.
         changed: float32 (P, 1, S, S) in {0, 1}, where the true swap differs from the target.
+        features: float32 (P, 1, S, S) in {0, 1}, eyes, brows, nose and mouth in either.
         still: float32 (P, 1, S, S) in {0, 1}, background in the true swap and in the target.
         anchors: float32 (N, K, 3), see `Grid.anchors`.
         keys: the manifest's image keys, N of them.
@@ -64,6 +65,7 @@ class Batch:
     moved_swap: Tensor
     moved_part: tuple[str | None, ...]
     changed: Tensor
+    features: Tensor
     still: Tensor
     anchors: Tensor
     keys: tuple[str, ...]
@@ -136,7 +138,7 @@ def _joined(blocks: Sequence[Batch]) -> Batch:
         is_tensor = isinstance(parts[0], Tensor)
         joined[field.name] = torch.cat(parts) if is_tensor else tuple(chain.from_iterable(parts))
     joined["images"] = to_tensor(joined["images"].numpy())
-    joined |= {name: joined[name].float() for name in ("changed", "still", "anchors")}
+    joined |= {name: joined[name].float() for name in ("changed", "features", "still", "anchors")}
     return Batch(**joined)
 
 
@@ -153,7 +155,8 @@ def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Ba
     a = np.sort(rng.choice(grid.images.shape[1], columns, replace=False))
     block = np.ix_(i, a)
     images = grid.images[block].reshape(rows * columns, *grid.images.shape[2:])
-    background = grid.regions[block].reshape(rows * columns, 1, *grid.images.shape[3:]) == 0
+    regions = grid.regions[block].reshape(rows * columns, 1, *grid.images.shape[3:])
+    background, features = regions == 0, np.isin(regions, FEATURES)
     source_row, target_row, true_row, transplant = _pairs(rng, i, mixes, params)
     source_column = rng.integers(columns, size=params.batch_pairs)
     target_column = rng.integers(columns, size=params.batch_pairs)
@@ -176,6 +179,7 @@ def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Ba
         moved_swap=torch.from_numpy(moved_swap),
         moved_part=moved_part,
         changed=torch.from_numpy(changed_pixels(images[true_swap], images[target])),
+        features=torch.from_numpy(features[true_swap] | features[target]),
         still=torch.from_numpy(background[true_swap] & background[target]),
         anchors=torch.from_numpy(anchors),
         keys=tuple(grid.keys[block].ravel()),

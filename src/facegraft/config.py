@@ -283,6 +283,9 @@ class BaseParams(Section):
     """How the shipped weights are made; what is not named here is as in data and train."""
 
     grids: Count = Field(description="training grids")
+    init: str = Field(
+        description="'scratch', or as train.init: 'base' goes on from what is shipped"
+    )
     steps: Count
     teach_steps: int = Field(ge=0)
     learning_rate: Positive

@@ -5,7 +5,7 @@ in layer k (adaptive instance normalisation, Huang & Belongie 2017; one style pe
 StyleGAN, Karras et al. 2019). Spatial slots enter as extra channels at their own resolution. The
 stack ends at 32 px: its features are the flow that bends the target's texture, and what
 `texture.Retouch` adds. Where surface points are known, `points.PointMover` says beforehand how
-they move, and the stack only mends that.
+they move, and the stack only mends that; `texture.Ink` redraws brows and irises.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from facegraft.config import NUM_LATENTS
 from facegraft.encoder import FINEST
 from facegraft.latents import Layout, points_scale, texture_scale
 from facegraft.points import Moved, PointMover, colours_at, spread
-from facegraft.texture import Painter, Retouch, TextureReader, bend, within
+from facegraft.strokes import coverage
+from facegraft.texture import Ink, Painter, Retouch, TextureReader, bend, within
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ class Decoder(nn.Module):
         layout: what the 18 latents are.
         size: image width and height, a power of two from 32.
         channels: width at `FINEST`; it doubles towards 8 px.
+        strokes: how many of the points, the last ones, are painted outlines.
     """
 
-    def __init__(self, layout: Layout, size: int, channels: int) -> None:
+    def __init__(self, layout: Layout, size: int, channels: int, strokes: int = 0) -> None:
         super().__init__()
         self.layout = layout
         self.size = size
@@ -115,17 +117,21 @@ class Decoder(nn.Module):
             nn.init.normal_(self.to_flow.weight, std=1e-3)
             nn.init.zeros_(self.to_flow.bias)  # type: ignore[arg-type]
             self.retouch = Retouch(channels, size // self.plan[-1])
+        self.strokes = strokes
         self.mover: PointMover | None = None
+        self.ink: Ink | None = None
         if layout.points is not None and layout.texture is not None:
             self.mover = PointMover(layout.shapes[layout.points][0], vectors)
             self.guide = nn.Conv2d(6, entering[self.plan[-1]], 3, padding=1)
+            self.ink = Ink(channels) if strokes else None
 
     def forward(self, z: Tensor) -> Decoded:
         """Packed latents (B, L) -> `Decoded`."""
         if self.reader is None:
             return Decoded(*self.painter(self._trunk(z, {}, None), self.size))
         texture = self._texture(z)
-        field = self._field(z, texture)  # (B, 6, 32, 32) or None
+        moved = self._moved(z, texture)
+        field = None if moved is None else self._field(*moved)  # (B, 6, 32, 32)
         x = self._trunk(z, self.reader(texture), field)  # (B, C, 32, 32)
         flow, tint = self.to_flow(x), None
         if field is not None:
@@ -134,26 +140,41 @@ class Decoder(nn.Module):
         flow = F.interpolate(flow, self.size, mode="bicubic", align_corners=False)
         bent = bend(texture, flow)
         change, mask_logits = self.retouch(x, bent, tint)
-        return Decoded(within(bent + change), mask_logits, flow)
+        image = bent + change
+        if self.ink is not None and moved is not None:
+            before, after = self._painted(*moved)
+            image = image + self.ink(x, image, bend(before, flow), after)
+        return Decoded(within(image), mask_logits, flow)
 
     def vectors(self, z: Tensor) -> Tensor:
         """All vector latents of (B, L) side by side, elements of unit variance: (B, V)."""
         parts = self._unit_scale(z)
         return torch.cat([parts[k] for k in self.layout.vector_dimensions], dim=1)
 
-    def _field(self, z: Tensor, texture: Tensor) -> Tensor | None:
-        """How the target's points move and change colour, spread over the picture to be.
-
-        Returns:
-            (B, 6, FINEST, FINEST): flow x, y; tint of three channels; how much is known.
-        """
+    def _moved(self, z: Tensor, texture: Tensor) -> tuple[Tensor, Moved] | None:
+        """The target's points (B, K, 2), and what becomes of them."""
         if self.mover is None or self.layout.points is None:
             return None
         k = self.layout.points
         places = self.layout.split(z)[k].view(len(z), -1, 2) / points_scale(self.layout.sizes[k])
-        moved: Moved = self.mover(places, colours_at(texture, places), self.vectors(z))
-        carried = torch.cat([-moved.shift, moved.tint], dim=2)
-        return spread(places + moved.shift, carried, torch.sigmoid(moved.sight), self.plan[-1])
+        return places, self.mover(places, colours_at(texture, places), self.vectors(z))
+
+    def _field(self, places: Tensor, moved: Moved) -> Tensor:
+        """How the target's surface moves and changes colour, spread over the picture to be.
+
+        Returns:
+            (B, 6, FINEST, FINEST): flow x, y; tint of three channels; how much is known.
+        """
+        surface = slice(places.shape[1] - self.strokes)
+        carried = torch.cat([-moved.shift, moved.tint], dim=2)[:, surface]
+        there, seen = (places + moved.shift)[:, surface], torch.sigmoid(moved.sight[:, surface])
+        return spread(there, carried, seen, self.plan[-1])
+
+    def _painted(self, places: Tensor, moved: Moved) -> tuple[Tensor, Tensor]:
+        """Where brows and irises are in the target and in the swap: (B, KINDS, S, S) twice."""
+        painted = slice(places.shape[1] - self.strokes, None)
+        before, after = places[:, painted], (places + moved.shift)[:, painted]
+        return coverage(before, self.size), coverage(after, self.size)
 
     def _trunk(self, z: Tensor, read: dict[int, Tensor], field: Tensor | None) -> Tensor:
         """The 18 layers: (B, L), the reader's features and the field -> (B, C, FINEST, FINEST)."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.latents import Layout, points_scale, texture_scale
-from facegraft.points import LOOK, PointReader, PointsRead
+from facegraft.points import LOOK, PointReader, PointsRead, colours_at
 
 FINEST = 32
 """Pixels of the encoder's first stage and of the decoder's last layer, whatever the picture's size.
@@ -24,6 +24,14 @@ Shape is decided here at the same cost for any size; sharpness comes from textur
 
 COARSEST = 4
 """Pixels of the last stage, from which the vectors are read."""
+
+
+FINE = 2
+"""Pixels across that the colour of a brow or an iris is the mean of."""
+
+
+THUMBNAIL = 8
+"""Pixels of the small copy of the picture that tells light, skin, hair and background."""
 
 
 HIDDEN = 512
@@ -127,10 +135,13 @@ class Encoder(nn.Module):
         layout: what the 18 latents are.
         size: image width and height, a power of two from 32.
         channels: width at the first stage; it doubles at each pooling up to eight times this.
-        points: surface points to read, 0 for none.
+        points: points to read, 0 for none. strokes: how many of them, the last ones, are painted
+            outlines.
     """
 
-    def __init__(self, layout: Layout, size: int, channels: int, points: int = 0) -> None:
+    def __init__(
+        self, layout: Layout, size: int, channels: int, points: int = 0, strokes: int = 0
+    ) -> None:
         super().__init__()
         self.layout = layout
         resolutions = [min(size // 2, FINEST)]
@@ -161,15 +172,17 @@ class Encoder(nn.Module):
             nn.LeakyReLU(0.2),
         )
         self.points: PointReader | None = None
+        self.strokes = strokes
         if points:
             seen = dict(list(zip(resolutions, widths, strict=True))[:-1])
             self.points = PointReader(points, seen, HIDDEN)
-            self.measured = nn.Sequential(
-                nn.BatchNorm1d((2 + LOOK) * points, affine=False),
-                nn.Linear((2 + LOOK) * points, HIDDEN // 2),
-                nn.LeakyReLU(0.2),
-                nn.Linear(HIDDEN // 2, HIDDEN),
-            )
+        measures = (2 + LOOK) * points + 3 * strokes + 3 * THUMBNAIL**2
+        self.measured = nn.Sequential(
+            nn.BatchNorm1d(measures, affine=False),
+            nn.Linear(measures, HIDDEN // 2),
+            nn.LeakyReLU(0.2),
+            nn.Linear(HIDDEN // 2, HIDDEN),
+        )
         self.vectors = nn.Linear(HIDDEN, sum(layout.sizes[k] for k in layout.vector_dimensions))
         self.norm = LatentNorm(layout)
 
@@ -185,13 +198,21 @@ class Encoder(nn.Module):
             x = stage(x if i == 0 else self.pool(x))
             maps[x.shape[-1]] = x
         summary = self.summary(x)
-        if self.points is None:
-            return Features(maps, summary, None)
-        points = self.points(maps, summary)
-        # The places are learnt from what is known about them, not from what they are used for.
-        measured = torch.cat([points.places.detach().flatten(1), points.look], dim=1)
+        points = None if self.points is None else self.points(maps, summary)
+        measured = torch.cat(self._measures(image, points), dim=1)
         summary = F.leaky_relu(summary + self.measured(measured), 0.2)
         return Features(maps, summary, points)
+
+    def _measures(self, image: Tensor, points: PointsRead | None) -> list[Tensor]:
+        """What is measured in (B, 3, S, S), each (B, N): a chain of convolutions that is taught
+        places forgets colours, so these are told apart."""
+        colours = F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)
+        if points is None:
+            return [colours]
+        # The places are learnt from what is known about them, not from what they are used for.
+        places = points.places.detach()
+        painted = colours_at(image, places[:, places.shape[1] - self.strokes :], FINE)
+        return [places.flatten(1), points.look, painted.flatten(1), colours]
 
     def project(self, image: Tensor, features: Features) -> Tensor:
         """The image and its `features` -> packed latents (B, L)."""

@@ -5,6 +5,8 @@ Latents are packed (B, L), images (B, 3, H, W) in [-1, 1]. `*_per_pair` keep the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -55,8 +57,9 @@ def swap_loss(swap: Tensor, true_swap: Tensor, changed: Tensor, emphasis: float 
 
     Args:
         swap, true_swap: (B, 3, H, W).
-        changed: (B, 1, H, W) in [0, 1], where the true swap differs from the target.
-        emphasis: extra weight of a changed pixel.
+        changed: (B, 1, H, W) >= 0, how much a pixel matters: 1 where the true swap differs from
+            the target, more in the features by which a person is told, 0 elsewhere.
+        emphasis: extra weight of a pixel of 1.
     """
     weight = 1.0 + emphasis * changed
     weight = weight / weight.mean()
@@ -87,9 +90,16 @@ def flow_loss(flow: Tensor, swap: Tensor, target: Tensor, still: Tensor) -> Tens
     return moving + 0.2 * resting
 
 
-def teacher_loss(read: Tensor, known: Tensor) -> Tensor:
-    """Mean squared error of the renderer's parameters read back from latents, (B, C) x 2."""
-    return (read - known).square().mean()
+def teacher_loss(read: Tensor, known: Tensor, groups: Iterable[tuple[int, int]]) -> Tensor:
+    """Squared error of the renderer's parameters read back from latents, the mean over groups.
+
+    A group of many parameters that no picture shows does not outweigh one of few.
+
+    Args:
+        read, known: (B, C). groups: (start, stop) of the parts of C that belong together.
+    """
+    error = (read - known).square().mean(dim=0)
+    return torch.stack([error[start:stop].mean() for start, stop in groups]).mean()
 
 
 def place_loss(read: Tensor, known: Tensor, seen: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Surface points: where they lie in a picture, and where they go when identity is exchanged.
 
-The renderer knows where some hundred points of the head's surface lie in every picture. Read from
-a picture they measure it (cascaded regression, Dollár et al. 2010); moved they are a flow, and
-their change of colour is the other face's shading. Both are learnt without decoding a picture, from
-every pair of a batch.
+The renderer knows where some hundred points of the head's surface lie in every picture, and the
+outlines that are painted on it (`strokes`). Read from a picture they measure it (cascaded
+regression, Dollár et al. 2010); moved they are a flow, and their change of colour is the other
+face's shading. Both are learnt without decoding a picture, from every pair of a batch.
 """
 
 from __future__ import annotations
@@ -162,9 +162,9 @@ class PointMover(nn.Module):
         return Moved(0.2 * shift, tint, sight[..., 0])
 
 
-def colours_at(images: Tensor, places: Tensor) -> Tensor:
+def colours_at(images: Tensor, places: Tensor, softened: int = SOFTENED) -> Tensor:
     """Softened colours (B, K, 3) in [-1, 1] of images (B, 3, S, S) at places (B, K, 2)."""
-    soft = F.avg_pool2d(images, SOFTENED)
+    soft = F.avg_pool2d(images, softened)
     found = F.grid_sample(soft, places[:, None], padding_mode="border", align_corners=False)
     return found[:, :, 0].transpose(1, 2)
 

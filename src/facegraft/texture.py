@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.encoder import Stage, Stem
+from facegraft.strokes import KINDS
 
 
 class TextureReader(nn.Module):
@@ -83,6 +84,45 @@ class Retouch(nn.Module):
         x = F.interpolate(x, bent.shape[-1], mode="bicubic", align_corners=False)
         change, mask = x.split((3, 1), dim=1)
         return change, mask
+
+
+class Ink(nn.Module):
+    """Wipes out brows and irises where they were and draws them where they come to lie.
+
+    It works at half the picture's side, but only where there is paint: let loose everywhere at that
+    resolution a retouch learns to blur.
+
+    Args:
+        channels: of the trunk's features.
+    """
+
+    WIDTH = 24
+    TOLD = 8
+    """Channels in which the trunk tells the colours."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.told = nn.Conv2d(channels, self.TOLD, 1)
+        self.first = nn.Conv2d(4 * (3 + 2 * KINDS) + self.TOLD, self.WIDTH, 3, padding=1)
+        self.second = nn.Conv2d(self.WIDTH, self.WIDTH, 3, padding=1)
+        self.last = nn.Conv2d(self.WIDTH, 12, 3, padding=1)
+        nn.init.normal_(self.last.weight, std=1e-2)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, image: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """What to add to an image (B, 3, S, S).
+
+        Args:
+            x: (B, C, h, h), the trunk's features.
+            before, after: (B, KINDS, S, S) in [0, 1], where the image shows paint and where the
+                swap shall.
+        """
+        told = F.interpolate(self.told(x), image.shape[-1] // 2, mode="bilinear")
+        shown = F.pixel_unshuffle(torch.cat([image, before, after], dim=1), 2)
+        y = F.leaky_relu(self.first(torch.cat([shown, told], dim=1)), 0.2)
+        y = self.last(y + F.leaky_relu(self.second(y), 0.2))
+        where = torch.maximum(before, after).amax(dim=1, keepdim=True)
+        return F.pixel_shuffle(y, 2) * F.max_pool2d(where, 3, stride=1, padding=1)
 
 
 class Painter(nn.Module):

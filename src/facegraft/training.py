@@ -152,8 +152,12 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
     z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N, L)
     identity_read, attribute_read = state.teachers(z)
     values = {
-        "identity_teacher_loss": loss.teacher_loss(identity_read, batch.identity_code),
-        "attribute_teacher_loss": loss.teacher_loss(attribute_read, batch.attribute_code),
+        "identity_teacher_loss": loss.teacher_loss(
+            identity_read, batch.identity_code, state.teachers.groups["identity"].values()
+        ),
+        "attribute_teacher_loss": loss.teacher_loss(
+            attribute_read, batch.attribute_code, state.teachers.groups["attribute"].values()
+        ),
         "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
         "consistency_loss": loss.attribute_loss(layout, z[batch.true_swap], z[batch.target]),
     }
@@ -177,11 +181,14 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
         "attribute_loss": loss.attribute_loss(layout, z_swap, seen[batch.target]),
         "mse_loss": loss.mse_loss(image, reconstruction),
         "perceptual_loss": loss.perceptual_loss(seen[batch.reconstructed], z_reconstruction),
-        "swap_loss": loss.swap_loss(swap, batch.images[batch.true_swap], batch.changed),
+        "swap_loss": loss.swap_loss(
+            swap, batch.images[batch.true_swap], batch.changed * (1.0 + batch.features)
+        ),
         "mask_loss": loss.mask_loss(decoded.mask_logits[: len(swap)], batch.changed),
     }
     if decoded.flow is not None:
-        truth, before = batch.anchors[batch.true_swap], batch.anchors[batch.target]
+        surface = batch.anchors[:, : batch.anchors.shape[1] - model.config.strokes]
+        truth, before = surface[batch.true_swap], surface[batch.target]
         flow = decoded.flow[: len(swap)]
         values["flow_loss"] = loss.flow_loss(flow, truth, before, batch.still)
     return values

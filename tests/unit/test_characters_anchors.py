@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from facegraft.characters import (
     Assets,
@@ -16,6 +17,8 @@ from facegraft.characters import (
     sample_identity,
 )
 from facegraft.characters.regions import CODE_GROUPS
+from facegraft.dataset import REGIONS
+from facegraft.strokes import STROKES, coverage
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def test_an_anchor_moves_with_the_head_and_hides_behind_it(assets: Assets) -> No
     identity = sample_identity(assets, np.random.default_rng(1))
     front = render(assets, identity, Attributes(), 64).anchors
     left, right = (render(assets, identity, Attributes(yaw=yaw), 64).anchors for yaw in (-40, 40))
-    assert front.shape == (len(assets.anchors), 3)
+    assert front.shape == (len(assets.anchors) + STROKES, 3)
     assert set(np.unique(front[:, 2])) == {0.0, 1.0}
     both = (left[:, 2] > 0) & (right[:, 2] > 0)
     assert 20 < both.sum() < front[:, 2].sum()
@@ -60,7 +63,24 @@ def test_a_mixed_row_takes_one_region_from_its_donor_and_the_rest_from_its_base(
     grid = render_grid(assets, specs[0], 32, 1)
     assert grid.mixes == specs[0].mixes
     assert grid.people == (0, 1, 2)
-    assert grid.anchors.shape == (6, 2, len(assets.anchors), 3)
+    assert grid.anchors.shape == (6, 2, len(assets.anchors) + STROKES, 3)
+    assert (grid.anchor_set, grid.strokes) == (assets.anchor_set, STROKES)
+
+
+@pytest.mark.parametrize("yaw", [-25.0, 0.0, 25.0])
+def test_the_outlines_hold_the_paint(assets: Assets, yaw: float) -> None:
+    for seed in range(6):
+        person = sample_identity(assets, np.random.default_rng(seed))
+        attributes = Attributes(yaw=yaw, expression={"browInnerUp": 0.5, "eyeLookUpLeft": 0.5})
+        drawn = render(assets, person, attributes, 256)
+        outlines = torch.from_numpy(drawn.anchors[None, -STROKES:, :2])
+        brows, irises = coverage(outlines, 256)[0].numpy() > 0.5
+        painted = drawn.regions == REGIONS.index("brows")
+        assert (brows & painted).sum() > 0.6 * (brows | painted).sum()
+        shown = irises & (drawn.regions == REGIONS.index("eyes"))
+        assert shown.sum() > 0.3 * irises.sum()  # lids cover the rest
+        white = (drawn.regions == REGIONS.index("eyes")) & ~irises
+        assert drawn.image[shown].mean() < drawn.image[white].mean()
 
 
 def test_mixes_need_two_people(assets: Assets) -> None:

@@ -75,8 +75,10 @@ def test_mask_loss_of_an_undecided_mask_is_log_two() -> None:
     assert value.item() == pytest.approx(math.log(2))
 
 
-def test_teacher_loss_is_the_mean_squared_error() -> None:
-    assert losses.teacher_loss(torch.zeros(2, 2), torch.full((2, 2), 3.0)).item() == 9.0
+def test_teacher_loss_weighs_groups_alike_however_many_parameters_they_have() -> None:
+    known = torch.tensor([[3.0, 0.0, 0.0, 0.0], [3.0, 2.0, 0.0, 0.0]])
+    value = losses.teacher_loss(torch.zeros(2, 4), known, [(0, 1), (1, 4)])
+    assert value.item() == pytest.approx((9 + 2 / 3) / 2)
 
 
 def test_flow_loss_is_the_distance_to_the_known_place_where_it_shows() -> None:

@@ -180,13 +180,16 @@ def test_a_failed_write_leaves_the_old_manifest(
 
 
 def test_mixes_and_anchors_come_back(tmp_path: Path) -> None:
-    drawn = replace(synthetic.grid("train-000"), mixes=(Mix(2, 0, 1, "eyes"),))
+    drawn = replace(
+        synthetic.grid("train-000"), mixes=(Mix(2, 0, 1, "eyes"),), anchor_set="a1", strokes=3
+    )
     store.write_grid(tmp_path, drawn)
     store.write_manifest(tmp_path, store.manifest_rows(drawn, "train", licence="CC0-1.0"))
     (read,) = store.load_grids(tmp_path, "train")
     assert read.mixes == drawn.mixes
     assert read.people == (0, 1)
     assert np.array_equal(read.anchors, drawn.anchors)
+    assert (read.anchor_set, read.strokes) == ("a1", 3)
     (tmp_path / "grids" / "train-000.anchors.npy").unlink()
     (without,) = store.load_grids(tmp_path, "train")
     assert without.anchors.shape == (3, 2, 0, 3)

@@ -53,6 +53,11 @@ def test_a_batch_holds_the_true_swap_of_each_pair() -> None:
     differs = ((true_swap - target).abs() > CHANGED_LEVEL).any(dim=1, keepdim=True)
     expected = torch.nn.functional.max_pool2d(differs.float(), 3, stride=1, padding=1)
     assert torch.equal(batch.changed, expected)
+    shows = torch.from_numpy(np.isin(grid.regions, (2, 3, 4, 5)))  # eyes, brows, nose, mouth
+    for k, key in enumerate(batch.keys[i] for i in batch.true_swap.tolist()):
+        other = batch.keys[int(batch.target[k])]
+        features = shows[grid.keys == key][0] | shows[grid.keys == other][0]
+        assert torch.equal(batch.features[k, 0], features.float())
     assert batch.changed.mean() > 0
 
 

@@ -68,7 +68,7 @@ def base_params(params: Params) -> Params:
     return params.model_copy(
         update={
             "data": params.data.model_copy(update={"grids": grids}),
-            "train": params.train.model_copy(update={**changes, "init": "scratch"}),
+            "train": params.train.model_copy(update=changes),
         }
     )
 

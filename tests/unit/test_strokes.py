@@ -1,0 +1,138 @@
+"""Painted outlines: what they cover, and what the decoder makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from facegraft.batches import draw_batch
+from facegraft.dataset import Grid
+from facegraft.decoder import Decoder
+from facegraft.model import ModelConfig
+from facegraft.points import Moved
+from facegraft.strokes import BROW_POINTS, BROW_STEPS, IRIS_POINTS, STROKES, coverage
+from facegraft.texture import Ink
+from facegraft.training import TrainState, init_state, step_losses
+from tests import tiny
+
+
+def outlines() -> torch.Tensor:
+    """Two level brows, 0.1 thick, from 0.2 to 0.6 beside the middle; two irises of radius 0.1."""
+    x = torch.linspace(0.2, 0.6, BROW_STEPS)
+    brows = [
+        torch.stack([side * x, torch.full_like(x, height)], dim=1)
+        for side in (-1, 1)
+        for height in (-0.3, -0.4)
+    ]
+    iris = torch.tensor([[0.0, 0.0], [0.1, 0.0], [0.0, -0.1]])
+    irises = [iris + torch.tensor([side * 0.4, 0.0]) for side in (-1, 1)]
+    return torch.cat([*brows, *irises])[None]
+
+
+def area(channel: torch.Tensor) -> float:
+    """Of the picture's 2 x 2."""
+    return channel.mean().item() * 4
+
+
+def test_coverage_is_the_area_within_the_outlines() -> None:
+    assert outlines().shape == (1, STROKES, 2) == (1, BROW_POINTS + IRIS_POINTS, 2)
+    brows, irises = coverage(outlines(), 256)[0]
+    assert area(brows) == pytest.approx(2 * (0.4 * 0.1 + np.pi * 0.05**2), rel=0.05)
+    assert area(irises) == pytest.approx(2 * np.pi * 0.1**2, rel=0.05)
+    assert brows[int(0.65 * 128), int(1.4 * 128)] > 0.9  # the middle of the right brow
+    assert irises[128, int(0.6 * 128)] > 0.9  # the middle of the left iris
+    assert irises[128, 128] < 0.01
+
+
+def test_an_iris_that_looks_aside_is_an_ellipse() -> None:
+    aside = outlines()
+    aside[:, -2] = aside[:, -3] + torch.tensor([0.05, 0.0])  # half as wide
+    _, irises = coverage(aside, 256)[0]
+    assert area(irises[:, 128:]) / 2 == pytest.approx(np.pi * 0.1 * 0.05, rel=0.06)
+
+
+@pytest.mark.parametrize("side", [32, 64, 256])
+def test_coverage_says_the_same_at_any_size(side: int) -> None:
+    brows, irises = coverage(outlines(), side)[0]
+    assert area(brows) == pytest.approx(2 * (0.4 * 0.1 + np.pi * 0.05**2), rel=0.2)
+    assert area(irises) == pytest.approx(2 * np.pi * 0.1**2, rel=0.2)
+
+
+def test_outlines_in_one_point_cover_nothing_and_pass_finite_gradients() -> None:
+    points = torch.zeros(1, STROKES, 2, requires_grad=True)
+    covered = coverage(points, 32)
+    covered.sum().backward()
+    assert torch.isfinite(covered).all()
+    assert torch.isfinite(points.grad).all()
+    assert covered.mean() < 0.02
+
+
+def test_outlines_are_drawn_towards_what_they_shall_cover() -> None:
+    wanted = coverage(outlines(), 64)
+    points = (outlines() + torch.tensor([0.02, 0.03])).requires_grad_()
+    before = (coverage(points, 64) - wanted).square().mean().item()
+    optimizer = torch.optim.Adam([points], 1e-3)
+    for _ in range(40):
+        loss = (coverage(points, 64) - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.3 * before
+
+
+def test_ink_changes_nothing_where_there_is_no_paint() -> None:
+    torch.manual_seed(0)
+    ink = Ink(4)
+    before = coverage(outlines(), 64)
+    image, x = torch.rand(1, 3, 64, 64), torch.rand(1, 4, 32, 32)
+    change = ink(x, image, before, torch.zeros_like(before))
+    assert change.shape == image.shape
+    assert change[..., :, 30:34].abs().max() < 1e-3  # between brows and eyes
+    assert change.abs().max() > 1e-3
+
+
+def painted_grid() -> Grid:
+    """A grid whose last points are outlines."""
+    grid = tiny.faces()
+    cells = grid.anchors.shape[:2]
+    shown = np.concatenate([outlines()[0].numpy(), np.ones((STROKES, 1))], axis=1)
+    strokes = np.broadcast_to(shown, (*cells, STROKES, 3))
+    anchors = np.concatenate([grid.anchors, strokes], axis=2).astype(np.float16)
+    return replace(grid, anchors=anchors, strokes=STROKES, anchor_set="test")
+
+
+def painted_state() -> tuple[TrainState, Grid]:
+    """A fresh state that draws paint."""
+    section, grid = tiny.train_params(teach_steps=0), painted_grid()
+    return init_state(section, ModelConfig.from_params(section, [grid]), grid), grid
+
+
+def test_a_model_with_strokes_trains_its_ink_and_bends_by_the_surface_alone() -> None:
+    state, grid = painted_state()
+    assert state.model.config.strokes == STROKES
+    batch = draw_batch([grid], tiny.train_params(), step=0)
+    values = step_losses(state, batch, tiny.train_params(teach_steps=0))
+    sum(values.values()).backward()
+    ink = state.model.decoder.ink
+    assert ink is not None
+    assert all(parameter.grad.abs().sum() > 0 for parameter in ink.parameters())
+
+
+def test_the_field_is_made_of_surface_points_and_moves_the_way_they_say() -> None:
+    state, _ = painted_state()
+    decoder: Decoder = state.model.decoder
+    surface = state.model.config.surface_points - STROKES
+    places = torch.zeros(1, surface + STROKES, 2)
+    shift, tint = torch.zeros_like(places), torch.zeros(1, surface + STROKES, 3)
+    shift[:, :surface, 0], tint[:, :surface, 1] = 0.1, 0.2
+    shift[:, surface:], tint[:, surface:] = 9.0, 9.0  # the outlines' own do not count
+    seen = torch.full(places.shape[:2], 20.0)
+    field = decoder._field(places, Moved(shift, tint, seen))
+    at = field.shape[-1] // 2
+    assert field[0, 0, at, at].item() == pytest.approx(-0.1, rel=0.05)  # it comes from the left
+    assert field[0, 3, at, at].item() == pytest.approx(0.2, rel=0.05)
+    before, after = decoder._painted(places, Moved(0 * shift, tint, seen))
+    torch.testing.assert_close(before, after)
