@@ -30,7 +30,7 @@ FINE = 2
 """Pixels across that the colour of a brow or an iris is the mean of."""
 
 
-THUMBNAIL = 8
+THUMBNAIL = 5
 """Pixels of the small copy of the picture that tells light, skin, hair and background."""
 
 
