@@ -38,6 +38,12 @@ HIDDEN = 512
 """Elements that sum up the picture; all vector latents are read from them."""
 
 
+COLOURS = 64
+"""Elements that sum up its colours, told apart: a chain of convolutions that is taught places
+forgets them, and where all elements follow the head's turn first, what follows the skin's tone is
+never found."""
+
+
 class Stem(nn.Sequential):
     """Convolutions that halve the picture until it is `factor` times smaller.
 
@@ -119,7 +125,7 @@ class Features:
 
     Attributes:
         maps: resolution r -> (B, C_r, r, r), r from 32 down to 4.
-        summary: (B, HIDDEN).
+        summary: (B, HIDDEN + COLOURS).
         points: where the surface points lie; None where nobody knows any.
     """
 
@@ -176,14 +182,19 @@ class Encoder(nn.Module):
         if points:
             seen = dict(list(zip(resolutions, widths, strict=True))[:-1])
             self.points = PointReader(points, seen, HIDDEN)
-        measures = (2 + LOOK) * points + 3 * strokes + 3 * THUMBNAIL**2
-        self.measured = nn.Sequential(
-            nn.BatchNorm1d(measures, affine=False),
-            nn.Linear(measures, HIDDEN // 2),
-            nn.LeakyReLU(0.2),
-            nn.Linear(HIDDEN // 2, HIDDEN),
+            self.measured = nn.Sequential(
+                nn.BatchNorm1d((2 + LOOK) * points, affine=False),
+                nn.Linear((2 + LOOK) * points, HIDDEN // 2),
+                nn.LeakyReLU(0.2),
+                nn.Linear(HIDDEN // 2, HIDDEN),
+            )
+        told = 3 * (THUMBNAIL**2 + strokes)
+        self.colours = nn.Sequential(
+            nn.BatchNorm1d(told, affine=False), nn.Linear(told, COLOURS), nn.LeakyReLU(0.2)
         )
-        self.vectors = nn.Linear(HIDDEN, sum(layout.sizes[k] for k in layout.vector_dimensions))
+        vectors = sum(layout.sizes[k] for k in layout.vector_dimensions)
+        self.vectors = nn.Linear(HIDDEN + COLOURS, vectors)
+        nn.init.normal_(self.vectors.weight[:, HIDDEN:], std=0.1)
         self.norm = LatentNorm(layout)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -199,20 +210,16 @@ class Encoder(nn.Module):
             maps[x.shape[-1]] = x
         summary = self.summary(x)
         points = None if self.points is None else self.points(maps, summary)
-        measured = torch.cat(self._measures(image, points), dim=1)
-        summary = F.leaky_relu(summary + self.measured(measured), 0.2)
-        return Features(maps, summary, points)
-
-    def _measures(self, image: Tensor, points: PointsRead | None) -> list[Tensor]:
-        """What is measured in (B, 3, S, S), each (B, N): a chain of convolutions that is taught
-        places forgets colours, so these are told apart."""
-        colours = F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)
-        if points is None:
-            return [colours]
-        # The places are learnt from what is known about them, not from what they are used for.
-        places = points.places.detach()
-        painted = colours_at(image, places[:, places.shape[1] - self.strokes :], FINE)
-        return [places.flatten(1), points.look, painted.flatten(1), colours]
+        told = [F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)]
+        if points is not None:
+            # The places are learnt from what is known about them, not from what they are used for.
+            places = points.places.detach()
+            measured = torch.cat([places.flatten(1), points.look], dim=1)
+            summary = F.leaky_relu(summary + self.measured(measured), 0.2)
+            painted = places[:, places.shape[1] - self.strokes :]
+            told.append(colours_at(image, painted, FINE).flatten(1))
+        colours = self.colours(torch.cat(told, dim=1))
+        return Features(maps, torch.cat([summary, colours], dim=1), points)
 
     def project(self, image: Tensor, features: Features) -> Tensor:
         """The image and its `features` -> packed latents (B, L)."""
