@@ -70,7 +70,8 @@ def _within_brow(spots: Tensor, edges: Tensor) -> Tensor:
 def _within_iris(spots: Tensor, irises: Tensor) -> Tensor:
     """How far spots (N, 2) lie inside of irises (B, 2, 3, 2), in halves of the side: (B, 2, N).
 
-    Middle and rims are an ellipse: a circle on an eyeball that looks anywhere.
+    Middle and rims are an ellipse: a circle on an eyeball that looks anywhere. No ellipse reaches
+    farther than its two radii together; without that one of no width would be an endless line.
     """
     middle = irises[:, :, :1]  # (B, 2, 1, 2)
     across, up = (irises[:, :, 1:] - middle)[..., None, :].unbind(dim=2)  # (B, 2, 1, 2) each
@@ -79,5 +80,6 @@ def _within_iris(spots: Tensor, irises: Tensor) -> Tensor:
     off = spots - middle  # (B, 2, N, 2)
     u = (off[..., 0] * up[..., 1] - off[..., 1] * up[..., 0]) / area
     v = (across[..., 0] * off[..., 1] - across[..., 1] * off[..., 0]) / area
-    radius = torch.sqrt(area.abs())
-    return (1.0 - torch.sqrt(u.square() + v.square() + 1e-6)) * radius
+    within = (1.0 - torch.sqrt(u.square() + v.square() + 1e-6)) * torch.sqrt(area.abs())
+    reach = torch.linalg.vector_norm(irises[:, :, 1:] - middle + 1e-6, dim=-1).sum(dim=2)
+    return torch.minimum(within, reach[..., None] - torch.linalg.vector_norm(off + 1e-6, dim=-1))

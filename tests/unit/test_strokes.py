@@ -54,11 +54,11 @@ def test_an_iris_that_looks_aside_is_an_ellipse() -> None:
     assert area(irises[:, 128:]) / 2 == pytest.approx(np.pi * 0.1 * 0.05, rel=0.06)
 
 
-@pytest.mark.parametrize("side", [32, 64, 256])
-def test_coverage_says_the_same_at_any_size(side: int) -> None:
+@pytest.mark.parametrize(("side", "rel"), [(64, 0.2), (128, 0.1), (512, 0.05)])
+def test_coverage_says_the_same_at_any_size_but_for_soft_edges(side: int, rel: float) -> None:
     brows, irises = coverage(outlines(), side)[0]
-    assert area(brows) == pytest.approx(2 * (0.4 * 0.1 + np.pi * 0.05**2), rel=0.2)
-    assert area(irises) == pytest.approx(2 * np.pi * 0.1**2, rel=0.2)
+    assert area(brows) == pytest.approx(2 * (0.4 * 0.1 + np.pi * 0.05**2), rel=rel)
+    assert area(irises) == pytest.approx(2 * np.pi * 0.1**2, rel=rel)
 
 
 def test_outlines_in_one_point_cover_nothing_and_pass_finite_gradients() -> None:
@@ -90,7 +90,8 @@ def test_ink_changes_nothing_where_there_is_no_paint() -> None:
     image, x = torch.rand(1, 3, 64, 64), torch.rand(1, 4, 32, 32)
     change = ink(x, image, before, torch.zeros_like(before))
     assert change.shape == image.shape
-    assert change[..., :, 30:34].abs().max() < 1e-3  # between brows and eyes
+    assert change[..., :8, :].abs().max() < 0.01 * change.abs().max()  # the forehead
+    assert change[..., 56:, :].abs().max() < 0.01 * change.abs().max()  # the chin
     assert change.abs().max() > 1e-3
 
 
