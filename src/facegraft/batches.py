@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -33,11 +33,11 @@ ROWS = 10_000
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's data; N = identities x attributes, P pairs.
+    """One training step's data; N = identities x attributes, P pairs, M imported pictures.
 
     Attributes:
-        images: float32 (N, 3, S, S) in [-1, 1].
-        identity: int64 (N,), equal where the identity is the same.
+        images: float32 (N + M, 3, S, S) in [-1, 1], the imported ones last.
+        identity: int64 (N + M,), equal where the identity is the same.
         identity_code: float32 (N, C). attribute_code: float32 (N, Q).
         source, target, true_swap: int64 (P,), indices into `images`.
         transplant: per pair the identity sub-dimension that is taken, or None for all.
@@ -48,7 +48,10 @@ class Batch:
         features: float32 (P, 1, S, S) in {0, 1}, eyes, brows, nose and mouth in either.
         still: float32 (P, 1, S, S) in {0, 1}, background in the true swap and in the target.
         anchors: float32 (N, K, 3), see `Grid.anchors`.
-        keys: the manifest's image keys, N of them.
+        keys: the manifest's image keys, N + M of them.
+        foreign_source, foreign_target: int64 (F,), indices into `images`: swaps without a rendered
+            truth, see `album_batches`.
+        foreign_same: int64, those of them that show one person, so that the truth is the target.
     """
 
     images: Tensor
@@ -69,10 +72,18 @@ class Batch:
     still: Tensor
     anchors: Tensor
     keys: tuple[str, ...]
+    foreign_source: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    foreign_target: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    foreign_same: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    @property
+    def rendered(self) -> int:
+        """N: how many of the images have a truth."""
+        return len(self.identity_code)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its tensors on a device."""
-        held = ((field.name, getattr(self, field.name)) for field in fields(self))
+        held = ((one.name, getattr(self, one.name)) for one in fields(self))
         moved: dict[str, Any] = {k: v.to(device) for k, v in held if isinstance(v, Tensor)}
         return replace(self, **moved)
 
@@ -107,18 +118,18 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
     return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
 
 
-def drawn_ahead(grids: Sequence[Grid], params: TrainParams, step: int) -> Iterator[Batch]:
+def drawn_ahead(draw: Callable[[int], Batch], params: TrainParams, step: int) -> Iterator[Batch]:
     """The batches from `step` on, each drawn while the one before it is trained on.
 
-    Raises:
-        ValueError: see `draw_batch`.
+    Args:
+        draw: the batch of a step; what it raises comes through.
     """
     with ThreadPoolExecutor(max_workers=1) as drawer:
-        upcoming = drawer.submit(draw_batch, grids, params, step)
+        upcoming = drawer.submit(draw, step)
         for following in range(step + 1, params.steps + 1):
             batch = upcoming.result()
             if following < params.steps:
-                upcoming = drawer.submit(draw_batch, grids, params, following)
+                upcoming = drawer.submit(draw, following)
             yield batch
 
 
@@ -129,14 +140,14 @@ def _joined(blocks: Sequence[Batch]) -> Batch:
     """
     images = len(blocks[0].images)
     joined: dict[str, Any] = {}
-    for field in fields(Batch):
-        parts = [getattr(block, field.name) for block in blocks]
-        if field.name in INDICES:
+    for one in fields(Batch):
+        parts = [getattr(block, one.name) for block in blocks]
+        if one.name in INDICES:
             parts = [part + k * images for k, part in enumerate(parts)]
-        elif field.name == "identity":
+        elif one.name == "identity":
             parts = [part + k * ROWS for k, part in enumerate(parts)]
         is_tensor = isinstance(parts[0], Tensor)
-        joined[field.name] = torch.cat(parts) if is_tensor else tuple(chain.from_iterable(parts))
+        joined[one.name] = torch.cat(parts) if is_tensor else tuple(chain.from_iterable(parts))
     joined["images"] = to_tensor(joined["images"].numpy())
     joined |= {name: joined[name].float() for name in ("changed", "features", "still", "anchors")}
     return Batch(**joined)

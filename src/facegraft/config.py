@@ -244,6 +244,9 @@ class TrainParams(Section):
     batch_pairs: Annotated[int, Field(ge=1)] = Field(description="swaps decoded per block")
     batch_regions: int = Field(ge=0, description="of the pairs: one sub-dimension is swapped")
     batch_reconstructions: Count = Field(description="unfused sets decoded per block")
+    batch_people: int = Field(
+        ge=0, description="imported people per step, two pictures and three swaps each; 0 for none"
+    )
     learning_rate: Positive
     warmup_steps: int = Field(ge=0)
     weight_decay: float = Field(ge=0)

@@ -73,6 +73,21 @@ class Grid:
         return int(self.images.shape[-1])
 
 
+@dataclass(frozen=True)
+class Person:
+    """Imported pictures of one identity: nobody knows what a swap of them should look like.
+
+    Attributes:
+        identity_id: e.g. "orl/s1".
+        keys: the manifest's image keys, one per picture.
+        images: uint8 (3, S, S) each, RGB in [0, 255]; may be memory-mapped.
+    """
+
+    identity_id: str
+    keys: tuple[str, ...]
+    images: tuple[np.ndarray, ...]
+
+
 REGIONS = (
     "background", "skin", "eyes", "brows", "nose", "mouth",
     "ears", "neck", "hair", "costume", "accessory",

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from facegraft import losses as loss
 from facegraft import ranks
-from facegraft.batches import Batch, drawn_ahead
+from facegraft.album_batches import with_people
+from facegraft.batches import Batch, draw_batch, drawn_ahead
 from facegraft.config import TrainParams
-from facegraft.dataset import Grid
+from facegraft.dataset import Grid, Person
 from facegraft.device import autocast_for
 from facegraft.encoder import Encoder
 from facegraft.latents import Layout, fuse, source_weights
@@ -108,8 +109,13 @@ def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
     return [{"params": members, "scale": scale} for scale, members in sorted(groups.items())]
 
 
-def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iterator[StepMetrics]:
+def train(
+    state: TrainState, grids: Sequence[Grid], params: TrainParams, people: Sequence[Person] = ()
+) -> Iterator[StepMetrics]:
     """Train from `state.step` to `params.steps`, yielding after every step.
+
+    Args:
+        people: imported pictures that join every step, see `album_batches`.
 
     Raises:
         NonFiniteLoss: before the optimiser's step, so `state` still holds finite weights.
@@ -117,7 +123,11 @@ def train(state: TrainState, grids: Sequence[Grid], params: TrainParams) -> Iter
     trained = [*state.model.parameters(), *state.teachers.parameters()]
     device = state.model.device
     autocast = autocast_for(params, device)
-    batches = drawn_ahead(grids, params, state.step)
+
+    def draw(step: int) -> Batch:
+        return with_people(draw_batch(grids, params, step), people, params, step)
+
+    batches = drawn_ahead(draw, params, state.step)
     state.model.train()
     while state.step < params.steps:
         started = time.perf_counter()
@@ -150,7 +160,7 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
     """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
     model, layout = state.model, state.model.layout
     z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N, L)
-    identity_read, attribute_read = state.teachers(z)
+    identity_read, attribute_read = state.teachers(z[: batch.rendered])
     values = {
         "identity_teacher_loss": loss.teacher_loss(
             identity_read, batch.identity_code, state.teachers.groups["identity"].values()
@@ -165,39 +175,43 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
         values |= point_losses(model, batch, z, points)
     if state.step < params.teach_steps:
         return values
-    weights = torch.stack([source_weights(layout, part and (part,)) for part in batch.transplant])
-    fused = fuse(layout, z[batch.source], z[batch.target], weights)  # (P, L)
-    drawn = torch.cat([fused, z[batch.reconstructed]])
-    decoded = ranks.shared(model.decoder, drawn)  # (P + R, 3, S, S)
-    swap, reconstruction = decoded.image.split([len(fused), len(batch.reconstructed)])
-    image = batch.images[batch.reconstructed]
+    source = torch.cat([batch.source, batch.foreign_source])
+    target = torch.cat([batch.target, batch.foreign_target])
+    parts = (*batch.transplant, *[None] * len(batch.foreign_source))
+    weights = torch.stack([source_weights(layout, part and (part,)) for part in parts])
+    fused = fuse(layout, z[source], z[target], weights)  # (P + F, L)
+    decoded = ranks.shared(model.decoder, torch.cat([fused, z[batch.reconstructed]]))
     with torch.no_grad():
-        seen = ranks.shared(state.ema.encoder, batch.images)  # (N, L)
-        wanted = fuse(layout, seen[batch.source], seen[batch.target], weights)  # (P, L)
-    z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + R, L)
-    z_swap, z_reconstruction = z_drawn.split([len(swap), len(image)])
+        seen = ranks.shared(state.ema.encoder, batch.images)  # (N + M, L)
+        wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
+    z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + F + R, L)
+    swaps, pairs = len(source), len(batch.source)
+    known = torch.cat([batch.foreign_target[batch.foreign_same], batch.reconstructed])
+    rest = torch.arange(swaps, len(z_drawn), device=z.device)
+    again = torch.cat([pairs + batch.foreign_same, rest])  # what shall look like `known`
     values |= {
-        "identity_loss": loss.identity_loss(layout, z_swap, wanted),
-        "attribute_loss": loss.attribute_loss(layout, z_swap, seen[batch.target]),
-        "mse_loss": loss.mse_loss(image, reconstruction),
-        "perceptual_loss": loss.perceptual_loss(seen[batch.reconstructed], z_reconstruction),
+        "identity_loss": loss.identity_loss(layout, z_drawn[:swaps], wanted),
+        "attribute_loss": loss.attribute_loss(layout, z_drawn[:swaps], seen[target]),
+        "mse_loss": loss.mse_loss(batch.images[known], decoded.image[again]),
+        "perceptual_loss": loss.perceptual_loss(seen[known], z_drawn[again]),
         "swap_loss": loss.swap_loss(
-            swap, batch.images[batch.true_swap], batch.changed * (1.0 + batch.features)
+            decoded.image[:pairs],
+            batch.images[batch.true_swap],
+            batch.changed * (1.0 + batch.features),
         ),
-        "mask_loss": loss.mask_loss(decoded.mask_logits[: len(swap)], batch.changed),
+        "mask_loss": loss.mask_loss(decoded.mask_logits[:pairs], batch.changed),
     }
     if decoded.flow is not None:
         surface = batch.anchors[:, : batch.anchors.shape[1] - model.config.strokes]
         truth, before = surface[batch.true_swap], surface[batch.target]
-        flow = decoded.flow[: len(swap)]
-        values["flow_loss"] = loss.flow_loss(flow, truth, before, batch.still)
+        values["flow_loss"] = loss.flow_loss(decoded.flow[:pairs], truth, before, batch.still)
     return values
 
 
 def point_losses(model: Model, batch: Batch, z: Tensor, read: PointsRead) -> dict[str, Tensor]:
     """Whether surface points are read rightly, and moved rightly by the pairs of the batch."""
     places, seen = batch.anchors[..., :2], batch.anchors[..., 2]
-    stages = [loss.place_loss(stage, places, seen) for stage in read.stages]
+    stages = [loss.place_loss(stage[: batch.rendered], places, seen) for stage in read.stages]
     values = {"anchor_loss": torch.stack(stages).mean()}
     if model.decoder.mover is None:
         return values
@@ -207,7 +221,7 @@ def point_losses(model: Model, batch: Batch, z: Tensor, read: PointsRead) -> dic
     at = read.places.detach()
     colours = colours_at(batch.images, at)
     moved = ranks.shared(model.decoder.mover, at[target], colours[target], fused)
-    known = colours_at(batch.images, places)
+    known = colours_at(batch.images[: batch.rendered], places)
     both = seen[swap] * seen[target]
     return values | {
         "shift_loss": loss.place_loss(moved.shift, places[swap] - places[target], seen[swap]),

@@ -66,6 +66,19 @@ def test_pictures_come_back_by_split_and_by_key(data: Path) -> None:
     np.testing.assert_array_equal(store.load_image(data, "own/b/1"), crops[1])
 
 
+def test_people_hold_their_pictures_of_one_split(data: Path) -> None:
+    rows, crops = pictures(["a1", "b1", "a2"])
+    albums.extend(data, "own", rows, crops)
+    (ann,) = albums.load_people(data, "train", 64)
+    assert (ann.identity_id, ann.keys) == ("own/a", ("own/a/1", "own/a/2"))
+    np.testing.assert_array_equal(ann.images, [crops[0], crops[2]])
+    assert albums.load_people(data, "validation", 64) == []
+    with pytest.raises(
+        store.DataError, match=r"own\.parquet: pictures of 64 px beside grids of 128"
+    ):
+        albums.load_people(data, "train", 128)
+
+
 def test_grids_are_what_they_were(data: Path) -> None:
     before = store.read_manifest(data)
     albums.extend(data, "own", *pictures(["a1", "b1"]))

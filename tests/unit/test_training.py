@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import CHANGED_LEVEL, MOVED, draw_batch, drawn_ahead
+from facegraft.batches import CHANGED_LEVEL, MOVED, Batch, draw_batch, drawn_ahead
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
 from facegraft.dataset import Mix
 from facegraft.heldout import all_below
@@ -121,13 +121,15 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 
 def test_what_is_drawn_ahead_is_what_would_have_been_drawn() -> None:
     section, grids = tiny.train_params(steps=5), [tiny.faces()]
-    ahead = list(drawn_ahead(grids, section, 2))
-    assert [batch.keys for batch in ahead] == [
-        draw_batch(grids, section, step).keys for step in (2, 3, 4)
-    ]
-    assert not list(drawn_ahead(grids, section, 5))
+
+    def draw(step: int) -> Batch:
+        return draw_batch(grids, section, step)
+
+    ahead = list(drawn_ahead(draw, section, 2))
+    assert [batch.keys for batch in ahead] == [draw(step).keys for step in (2, 3, 4)]
+    assert not list(drawn_ahead(draw, section, 5))
     with pytest.raises(ValueError, match=r"fewer than train\.batch_grids"):
-        next(drawn_ahead(grids, tiny.train_params(batch_grids=2), 0))
+        next(train(tiny.state(), grids, tiny.train_params(batch_grids=2)))
 
 
 def test_too_few_grids_are_refused() -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from facegraft.adapters import store
 from facegraft.adapters.store import MANIFEST, DataError
 from facegraft.atomic import replacing
+from facegraft.dataset import Person
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +94,30 @@ def load_albums(data_dir: Path, split: str) -> list[Album]:
         _album(data_dir, name, split, rows)
         for name in album_names(data_dir)
         if len(rows := _of_split(read_table(data_dir, name), split))
+    ]
+
+
+def load_people(data_dir: Path, split: str, size: int) -> list[Person]:
+    """Everyone of a split's albums, in order of album and identity, their pictures mapped.
+
+    Args:
+        size: that the pictures must have.
+
+    Raises:
+        DataError: as `load_albums`, or an album's pictures are of another size.
+    """
+    people: dict[str, list[tuple[str, np.ndarray]]] = {}
+    for album in load_albums(data_dir, split):
+        if album.size != size:
+            raise DataError(
+                f"{table_path(data_dir, album.name)}: pictures of {album.size} px beside grids of "
+                f"{size} px; import the album again with --anew"
+            )
+        for identity, *picture in zip(album.identity_ids, album.keys, album.images, strict=True):
+            people.setdefault(identity, []).append((str(picture[0]), picture[1]))
+    return [
+        Person(identity, *(tuple(column) for column in zip(*pictures, strict=True)))
+        for identity, pictures in sorted(people.items())
     ]
 
 

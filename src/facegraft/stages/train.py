@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import facegraft
 from facegraft import ranks
+from facegraft.adapters.albums import load_people
 from facegraft.adapters.lineage import data_version, folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY, fingerprint
 from facegraft.adapters.store import load_grids
@@ -30,24 +32,41 @@ from facegraft.checkpoint import (
     save_teachers,
 )
 from facegraft.config import Params, Section
-from facegraft.dataset import Grid
+from facegraft.dataset import Grid, Person
 from facegraft.device import device_for
 from facegraft.heldout import all_below, held_out_losses
 from facegraft.model import ModelConfig
 from facegraft.project import Project
-from facegraft.sheets import swap_sheet
+from facegraft.sheets import people_sheet, swap_sheet
 from facegraft.stages.progress import Progress
 from facegraft.training import NonFiniteLoss, StepMetrics, TrainState, init_state
 from facegraft.training import train as train_steps
 
 METHOD = (
-    "batches", "decoder", "device", "encoder", "latents", "losses", "model", "points", "ranks",
-    "teachers", "texture", "training",
+    "album_batches", "batches", "decoder", "device", "encoder", "latents", "losses", "model",
+    "points", "ranks", "strokes", "teachers", "texture", "training",
 )  # fmt: skip
 """Modules that the weights depend on; dvc.yaml names them too."""
 
 HELD_OUT_PAIRS = 48
 SHEET_PAIRS = 8
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What training sees, and what it is watched on.
+
+    Attributes:
+        grids, people: rendered and imported faces of the train split.
+        held_out, pairs: rendered faces of the validation split, and the swaps drawn from them.
+        strangers: imported people of the validation split; those of train where it has none.
+    """
+
+    grids: Sequence[Grid]
+    people: Sequence[Person]
+    held_out: Sequence[Grid]
+    pairs: Sequence[Pair]
+    strangers: Sequence[Person]
 
 
 class TrainReport(Section):
@@ -81,14 +100,12 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
 
 
 def _train(project: Project, params: Params, report: Progress) -> TrainReport:
-    grids = load_grids(project.data, "train")
-    held_out = load_grids(project.data, "validation")
-    pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
+    faces = _faces(project, params)
     recipe = _recipe(project, params)
-    config = ModelConfig.from_params(params.train, grids)
-    state, run_id = _start(project, params, config, grids[0], recipe)
+    config = ModelConfig.from_params(params.train, faces.grids)
+    state, run_id = _start(project, params, config, faces.grids[0], recipe)
     if ranks.number() > 0:
-        return _assist(project, params, state, grids)
+        return _assist(project, params, state, faces)
     with open_run(
         project,
         run_name=f"train-{recipe[:8]}",
@@ -99,10 +116,9 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     ) as run:
         _remember_run(project, run.id)
         run.set_tags({"device": state.model.device, "processes": ranks.count()})
+        run.set_tags({"imported_people": len(faces.people)})
         with _naming_what_is_good(project, state, recipe, run):
-            losses, stopped = _fit(
-                project, params, state, grids, held_out, pairs, recipe, run, report
-            )
+            losses, stopped = _fit(project, params, state, faces, recipe, run, report)
         save_model(state.ema, project.model)
         save_teachers(state.teachers, project.model)
         _keep_data_summary(project)
@@ -122,12 +138,19 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     return outcome
 
 
-def _assist(
-    project: Project, params: Params, state: TrainState, grids: Sequence[Grid]
-) -> TrainReport:
+def _faces(project: Project, params: Params) -> Faces:
+    grids, held_out = (load_grids(project.data, split) for split in ("train", "validation"))
+    people, strangers = (
+        load_people(project.data, split, grids[0].size) for split in ("train", "validation")
+    )
+    pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
+    return Faces(grids, people, held_out, pairs, strangers or people)
+
+
+def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -> TrainReport:
     """What every process but the first does: its share of each step until the first stops."""
     stop = ranks.told_by_first(False)
-    for _ in [] if stop else train_steps(state, grids, params.train):
+    for _ in [] if stop else train_steps(state, faces.grids, params.train, faces.people):
         if _is_evaluated(state.step, params) and ranks.told_by_first(False):
             break
     ranks.told_by_first(True)
@@ -167,9 +190,7 @@ def _fit(
     project: Project,
     params: Params,
     state: TrainState,
-    grids: Sequence[Grid],
-    held_out: Sequence[Grid],
-    pairs: Sequence[Pair],
+    faces: Faces,
     recipe: str,
     run: Run,
     report: Progress,
@@ -177,12 +198,12 @@ def _fit(
     """Run the loop; the held-out losses at its end and why it ended."""
     section = params.train
     recent: list[StepMetrics] = []
-    losses = held_out_losses(state.ema, held_out, pairs)
+    losses = held_out_losses(state.ema, faces.held_out, faces.pairs)
     if state.step == 0:
-        _log_sheet(run, state, held_out, pairs)
+        _log_sheets(run, state, faces)
     if ranks.told_by_first(_may_stop(losses, state, params)):
         return losses, "thresholds"
-    for metrics in train_steps(state, grids, section):
+    for metrics in train_steps(state, faces.grids, section, faces.people):
         recent.append(metrics)
         if state.step % section.log_every == 0 or state.step == section.steps:
             run.log_metrics(_averaged(recent), state.step)
@@ -190,9 +211,9 @@ def _fit(
         report(state.step, section.steps, _text(metrics))
         if not _is_evaluated(state.step, params):
             continue
-        losses = held_out_losses(state.ema, held_out, pairs)
+        losses = held_out_losses(state.ema, faces.held_out, faces.pairs)
         run.log_metrics({f"held_out/{k}": v for k, v in losses.items()}, state.step)
-        _log_sheet(run, state, held_out, pairs)
+        _log_sheets(run, state, faces)
         _require_finite(losses, state.step)
         save_state(state, _checkpoint(project), recipe)
         if ranks.told_by_first(_may_stop(losses, state, params)):
@@ -222,9 +243,13 @@ def _naming_what_is_good(
         raise NonFiniteLoss(f"{error}; last good checkpoint: {kept}") from error
 
 
-def _log_sheet(run: Run, state: TrainState, grids: Sequence[Grid], pairs: Sequence[Pair]) -> None:
-    sheet = swap_sheet(state.ema, grids, pairs[:SHEET_PAIRS])
+def _log_sheets(run: Run, state: TrainState, faces: Faces) -> None:
+    pairs = faces.pairs[:SHEET_PAIRS]
+    sheet = swap_sheet(state.ema, faces.held_out, pairs)
     run.log_image(sheet, f"samples/step-{state.step:06d}.png")
+    if faces.strangers:
+        sheet = people_sheet(state.ema, faces.strangers, faces.held_out, pairs)
+        run.log_image(sheet, f"samples/people-step-{state.step:06d}.png")
 
 
 def _may_stop(losses: dict[str, float], state: TrainState, params: Params) -> bool:
