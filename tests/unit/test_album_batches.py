@@ -114,13 +114,13 @@ def test_a_person_swapped_onto_themselves_shall_look_like_the_target() -> None:
 
 def test_training_with_people_learns_to_tell_them_apart() -> None:
     def contrast(people: list[Person]) -> float:
-        state = tiny.state(teach_steps=60, steps=60, learning_rate=3e-3)
-        section = tiny.train_params(teach_steps=60, steps=60, learning_rate=3e-3, batch_people=2)
+        state = tiny.state(teach_steps=150, steps=150, learning_rate=1e-2)
+        section = tiny.train_params(teach_steps=150, steps=150, learning_rate=1e-2, batch_people=2)
         for _ in train(state, [tiny.faces()], section, people):
             pass
         return spread(state)
 
-    assert contrast(PEOPLE[:2]) > contrast([]) + 0.1
+    assert contrast(PEOPLE[:2]) > contrast([]) + 0.3
 
 
 @torch.no_grad()
