@@ -1,12 +1,12 @@
-"""Whether teeth or eyes come through the skin, over many faces and expressions.
+"""Whether teeth come through the skin, over many faces and expressions.
 
-Run: python -m benchmarks.anatomy [--people N] [--size PIXELS]. Draws each person in every named
-expression from the front and from both sides, and asks of each sample that shows a tooth or an eye
-what it would show without teeth and eyes. The inside of the mouth or of the lids is as it should be;
-outer skin means that something pokes through. About 0.15 s a view.
+Run: python -m benchmarks.anatomy [--people N] [--size PIXELS]. Poses each person in every named
+expression from the front and from both sides, and asks of each sample that shows a tooth what it
+would show without teeth. The inside of the mouth is as it should be; outer skin means that a tooth
+pokes through. About 0.1 s a view.
 
-Teeth in mouths that are open by design are counted too: how many, and in how many specks, groups of
-samples smaller than two pixels.
+Counted are samples (`SUPERSAMPLE` squared to a pixel), the views in which there are any, by
+expression, and specks: groups of samples smaller than two pixels.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SEED = 2026
 SUPERSAMPLE = 2
 YAWS = (-30.0, 0.0, 30.0)
 SPECK = 8
-"""Samples: two pixels."""
+"""Samples, two pixels: what is smaller looks like dirt."""
 
 
 def main() -> None:
@@ -53,8 +53,8 @@ def main() -> None:
                 look = Attributes(yaw=yaw, expression=expression)
                 counted = count(assets, head, look, options.size * SUPERSAMPLE)
                 found += Counter(counted) + Counter({"views": 1})
-                if counted["teeth"]:
-                    found[f"open: {name}"] += 1
+                found["views with teeth through skin"] += counted["teeth through skin"] > 0
+                found[f"views with teeth, {name}"] += counted["teeth"] > 0
     for name, value in found.items():
         print(f"{name}: {value}")
 
