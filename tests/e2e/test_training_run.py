@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from facegraft.adapters import tracking
+from facegraft.adapters import albums, tracking
 from facegraft.adapters.store import load_grids
 from facegraft.batches import draw_batch
 from facegraft.checkpoint import checkpoint_recipe, read_json
@@ -19,6 +20,7 @@ from facegraft.project import Project
 from facegraft.stages import train as stage
 from facegraft.stages.progress import silent
 from facegraft.training import NonFiniteLoss
+from tests.album_pictures import pictures
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -68,6 +70,21 @@ def test_nan_names_step_images_and_the_last_good_checkpoint(
     run = tracking.client(copy_project).get_run(run_id)
     assert run.info.status == "FAILED"
     assert run.data.tags["stopped"] == "a loss was not finite"
+
+
+def test_imported_people_join_the_run_and_are_shown(copy_project: Project) -> None:
+    shutil.rmtree(copy_project.checkpoints)
+    rows, crops = pictures(["a1", "a2", "b1"], size=32)
+    albums.extend(copy_project.data, "own", rows, crops)
+    report = stage.train(copy_project, load_params(copy_project.params), silent)
+    run = tracking.client(copy_project).get_run(report.run_id)
+    assert run.data.tags["imported_people"] == "1"  # the other is of the test split
+    kept = tracking.artifacts(copy_project, run.info.artifact_uri)
+    shown = [one.path for one in kept.list_artifacts("samples") if "people" in one.path]
+    assert shown == [f"samples/people-step-{k:06d}.png" for k in (0, 3, 6)]
+    sheet = Image.open(kept.download_artifacts(shown[-1])).convert("RGB")
+    assert sheet.height < 2 * 128 + 100
+    assert len(sheet.getcolors(sheet.width * sheet.height)) > 1000
 
 
 def test_a_checkpoint_whose_held_out_losses_are_not_finite_is_not_kept() -> None:

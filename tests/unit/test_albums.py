@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +11,13 @@ import pytest
 from facegraft.adapters import albums, store
 from facegraft.adapters.store import DataError
 from tests import synthetic
-
-SPLIT_OF = {"a": "train", "b": "test"}
+from tests.album_pictures import pictures
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     synthetic.dataset(tmp_path / "data")
     return tmp_path / "data"
-
-
-def pictures(names: Sequence[str], seed: int = 0) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Rows and crops of pictures called identity + number, e.g. "a1"."""
-    rng = np.random.default_rng(seed)
-    crops = [rng.integers(0, 255, (3, 64, 64), np.uint8) for _ in names]
-    rows = [
-        {
-            "key": f"own/{name[0]}/{name[1:]}",
-            "identity_id": f"own/{name[0]}",
-            "identity": name[0],
-            "split": SPLIT_OF[name[0]],
-            "sha256": store.sha256(crop),
-            "size": 64,
-            "subject_kind": "cartoon",
-            "licence": "CC0-1.0",
-            "consent": None,
-            "landmarks": synthetic.LANDMARKS_64.ravel(),
-            "found_by": "detector",
-            "score": 0.9,
-            "file": f"{name}.png",
-            "file_sha256": name,
-            "transform": np.array([1.0, 0, 2, 0, 1, 3]),
-        }
-        for name, crop in zip(names, crops, strict=True)
-    ]
-    return pd.DataFrame(rows), crops
 
 
 def test_pictures_come_back_by_split_and_by_key(data: Path) -> None:
