@@ -1,4 +1,4 @@
-"""Four designs of the model under one budget, and what the independent judge says of each.
+"""Five designs of the model under one budget, and what the independent judge says of each.
 
 Run: python -m benchmarks.designs [--project DIR] [--steps N] [--teach N] [--pairs N]. Trains each
 design from scratch on the project's data with params.yaml's seed, batches and losses, and measures
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from facegraft.adapters.judge import Judge
@@ -29,13 +30,14 @@ from facegraft.stages.progress import Progress, console
 from facegraft.training import init_state, train
 
 DESIGNS: dict[str, dict[str, object]] = {
+    "strokes": {},
     "points": {},
     "flow": {"points": ""},
     "slots": {"points": "", "texture": ""},
     "vector_only": {"vector_only": True},
 }
-"""Design -> params.train that differ. points: surface points are moved, the target's pixels bent
-after them; flow: bent by what the layers say alone; slots: painted from vectors and spatial slots;
+"""Design -> params.train that differ. strokes: the default; points: without brows and irises as
+strokes (ADR 12), only surface points are moved, the target's pixels bent after them; flow: bent by what the layers say alone; slots: painted from vectors and spatial slots;
 vector_only: painted from 18 vectors, the patent's literal embodiment."""
 
 METRICS = (
@@ -91,7 +93,9 @@ def trained(project: Project, params: Params, name: str, report: Progress) -> tu
     note = folder / "note.json"
     if not note.exists():
         section = params.train.model_copy(update=DESIGNS[name])
-        grids: list[Grid] = load_grids(project.data, "train")
+        grids = load_grids(project.data, "train")
+        if name != "strokes":
+            grids = [without_strokes(grid) for grid in grids]
         state = init_state(section, ModelConfig.from_params(section, grids), grids[0])
         started = time.perf_counter()
         for step in train(state, grids, section):
@@ -100,6 +104,12 @@ def trained(project: Project, params: Params, name: str, report: Progress) -> tu
         with replacing(note) as path:
             path.write_text(json.dumps({"seconds": time.perf_counter() - started}))
     return load_model(folder), float(json.loads(note.read_text())["seconds"])
+
+
+def without_strokes(grid: Grid) -> Grid:
+    """The grid with points of the surface alone."""
+    surface = grid.anchors[:, :, : grid.anchors.shape[2] - grid.strokes]
+    return replace(grid, anchors=surface, strokes=0, anchor_set=f"{grid.anchor_set}, surface")
 
 
 def _folder(project: Project, params: Params, name: str) -> Path:
