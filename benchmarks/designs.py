@@ -37,8 +37,9 @@ DESIGNS: dict[str, dict[str, object]] = {
     "vector_only": {"vector_only": True},
 }
 """Design -> params.train that differ. strokes: the default; points: without brows and irises as
-strokes (ADR 12), only surface points are moved, the target's pixels bent after them; flow: bent by what the layers say alone; slots: painted from vectors and spatial slots;
-vector_only: painted from 18 vectors, the patent's literal embodiment."""
+strokes (ADR 12), only surface points are moved, the target's pixels bent after them; flow: bent by
+what the layers say alone; slots: painted from vectors and spatial slots; vector_only: painted from
+18 vectors, the patent's literal embodiment."""
 
 METRICS = (
     "psnr_changed", "ssim_face", "judge_similarity_source", "judge_similarity_target",
