@@ -50,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("data", _data, "fetch or render the dataset and record its version")
+    having = add("data", _data, "fetch or render the dataset and record its version")
+    having.add_argument(
+        "--rerender",
+        action="store_true",
+        help="draw the characters anew, e.g. after a facegraft update; imported pictures stay",
+    )
     taking = add(
         "import", _import, "take pictures of your own into the dataset: find, align, store faces"
     )
@@ -96,10 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _data(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+def _data(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
     from facegraft.stages.data import data
 
-    version = data(project, params, report)
+    version = data(project, params, report, rerender=options.rerender)
     return f"data {version.md5}: {version.images} images, {version.source}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ from facegraft.checkpoint import (
     save_teachers,
 )
 from facegraft.config import Params
+from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.stages import base as stage
 from facegraft.stages.progress import silent
+from facegraft.training import TrainState, init_state
 from tests import synthetic, tiny
 
 LARGEST = 16 * 2**20
@@ -71,6 +74,17 @@ def test_a_model_of_other_params_is_refused_by_name(tmp_path: Path) -> None:
     save_model(tiny.state().ema, tmp_path)
     with pytest.raises(CheckpointError, match="latent_dim 8 instead of 16"):
         continue_from(tiny.state(latent_dim=16), load_model(tmp_path), tmp_path)
+
+
+def test_a_model_of_other_points_says_that_the_data_are_to_be_drawn_anew(tmp_path: Path) -> None:
+    def state(points: str) -> TrainState:
+        section, grid = tiny.train_params(), replace(tiny.faces(), anchor_set=points)
+        return init_state(section, ModelConfig.from_params(section, [grid]), grid)
+
+    save_model(state("today's").ema, tmp_path)
+    with pytest.raises(CheckpointError, match=r"anchor_set today's .*facegraft data --rerender"):
+        continue_from(state("yesterday's"), load_model(tmp_path), tmp_path)
+    continue_from(state("today's"), load_model(tmp_path), tmp_path)
 
 
 def test_the_recipe_is_the_params_with_the_base_section_laid_over() -> None:

@@ -52,6 +52,17 @@ def test_training_without_data_says_what_to_run(
     assert "run `facegraft data`" in capsys.readouterr().err
 
 
+def test_drawing_anew_is_asked_for_and_never_loses_what_nobody_keeps(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic.dataset(folder / "data")
+    before = sorted(path.name for path in (folder / "data").rglob("*"))
+    assert main(["--project", str(folder), "data"]) == 0
+    assert main(["--project", str(folder), "data", "--rerender"]) == 1
+    assert "run `dvc add data` or move the folder away" in capsys.readouterr().err
+    assert sorted(path.name for path in (folder / "data").rglob("*")) == before
+
+
 def test_swapping_without_a_champion_says_what_to_run(
     folder: Path, mlflow_template: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

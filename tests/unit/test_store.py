@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,3 +194,13 @@ def test_mixes_and_anchors_come_back(tmp_path: Path) -> None:
     (tmp_path / "grids" / "train-000.anchors.npy").unlink()
     (without,) = store.load_grids(tmp_path, "train")
     assert without.anchors.shape == (3, 2, 0, 3)
+
+
+def test_points_that_nobody_named_are_of_no_name(data: Path) -> None:
+    groups = {"identity": {"eyes": [0, 2]}, "attribute": {"pose": [0, 3]}}
+    (data / store.GROUPS).write_text(json.dumps(groups), encoding="utf-8")
+    grid = store.load_grids(data, "train")[0]
+    assert (grid.anchor_set, grid.strokes) == ("", 0)
+    (data / store.GROUPS).write_text("{}", encoding="utf-8")
+    with pytest.raises(store.DataError, match=r"groups\.json: damaged"):
+        store.load_grids(data, "train")

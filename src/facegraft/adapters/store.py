@@ -116,7 +116,11 @@ def read_groups(data_dir: Path) -> dict[str, Any]:
             }
             for side in ("identity", "attribute")
         }
-        points = {"anchor_set": str(held["anchor_set"]), "strokes": int(held["strokes"])}
+        # Before points had a name nobody wrote one: a model that knows its points refuses these.
+        points = {
+            "anchor_set": str(held.get("anchor_set", "")),
+            "strokes": int(held.get("strokes", 0)),
+        }
         return groups | points
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({error}); {MEND}") from error
