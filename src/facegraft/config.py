@@ -286,8 +286,8 @@ class BaseParams(Section):
     """How the shipped weights are made; what is not named here is as in data and train."""
 
     grids: Count = Field(description="training grids")
-    init: str = Field(
-        description="'scratch', or as train.init: 'base' goes on from what is shipped"
+    init: Literal["scratch", "base"] = Field(
+        description="scratch, or base: go on from the weights that are shipped now"
     )
     steps: Count
     teach_steps: int = Field(ge=0)

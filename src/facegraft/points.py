@@ -93,12 +93,12 @@ class PointReader(nn.Module):
     def forward(self, maps: dict[int, Tensor], summary: Tensor) -> PointsRead:
         """Maps (B, C_r, r, r) by resolution and the picture's summary -> the points."""
         seen = self._seen(maps)
-        stages = [self.first(summary).view(len(summary), -1, 2)]
+        stages = [self.first(summary).view(len(summary), -1, 2).float()]
         near = seen
         for n, step in enumerate(STEPS):
             near = F.leaky_relu(self.near[n](self._at(seen, stages[-1], step)) + self.own[n], 0.2)
             moved = torch.einsum("bkf,kfc->bkc", near, self.shift[n])
-            stages.append(stages[-1].detach() + moved)
+            stages.append(stages[-1].detach() + moved.float())  # bfloat16 is too coarse
         return PointsRead(tuple(stages), self.look(near).flatten(1))
 
     def _seen(self, maps: dict[int, Tensor]) -> Tensor:

@@ -159,7 +159,7 @@ def train(
 def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
     """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
     model, layout = state.model, state.model.layout
-    z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N, L)
+    z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N + Q, L)
     identity_read, attribute_read = state.teachers(z[: batch.rendered])
     values = {
         "identity_teacher_loss": loss.teacher_loss(
@@ -182,7 +182,7 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
     fused = fuse(layout, z[source], z[target], weights)  # (P + F, L)
     decoded = ranks.shared(model.decoder, torch.cat([fused, z[batch.reconstructed]]))
     with torch.no_grad():
-        seen = ranks.shared(state.ema.encoder, batch.images)  # (N + M, L)
+        seen = ranks.shared(state.ema.encoder, batch.images)  # (N + Q, L)
         wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
     z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + F + R, L)
     swaps, pairs = len(source), len(batch.source)

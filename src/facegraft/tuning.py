@@ -137,8 +137,11 @@ def _fine_parameters(decoder: Decoder) -> list[Tensor]:
         if size >= FINE_RESOLUTION
     ]
     last = (decoder.painter,) if decoder.reader is None else (decoder.to_flow, decoder.retouch)
+    ink = () if decoder.ink is None else (decoder.ink,)
     return [
-        parameter.requires_grad_() for module in (*fine, *last) for parameter in module.parameters()
+        parameter.requires_grad_()
+        for module in (*fine, *last, *ink)
+        for parameter in module.parameters()
     ]
 
 

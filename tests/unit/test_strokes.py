@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,9 @@ from facegraft.decoder import Decoder
 from facegraft.model import ModelConfig
 from facegraft.points import Moved
 from facegraft.strokes import BROW_POINTS, BROW_STEPS, IRIS_POINTS, STROKES, coverage
-from facegraft.texture import Ink
+from facegraft.texture import Ink, bend
 from facegraft.training import TrainState, init_state, step_losses
+from facegraft.tuning import _fine_parameters
 from tests import tiny
 
 
@@ -59,6 +61,24 @@ def test_coverage_says_the_same_at_any_size_but_for_soft_edges(side: int, rel: f
     brows, irises = coverage(outlines(), side)[0]
     assert area(brows) == pytest.approx(2 * (0.4 * 0.1 + np.pi * 0.05**2), rel=rel)
     assert area(irises) == pytest.approx(2 * np.pi * 0.1**2, rel=rel)
+
+
+@pytest.mark.parametrize("by", [(0.0, 0.0), (-0.7, 0.5), (0.9, -0.9), (5.0, 0.0)])
+def test_what_others_in_the_batch_show_changes_nothing(by: tuple[float, float]) -> None:
+    """Also half or wholly outside of the picture."""
+    away = outlines() + torch.tensor(by)
+    together = coverage(torch.cat([outlines(), away, 0.3 * outlines()]), 64)
+    for k, one in enumerate((outlines(), away, 0.3 * outlines())):
+        torch.testing.assert_close(together[k : k + 1], coverage(one, 64), atol=2e-3, rtol=0)
+    assert (together[1].max() > 0.5) == (by[0] < 1)
+
+
+def test_places_that_are_no_numbers_do_not_stop_the_drawing() -> None:
+    """A training that went wrong says so by its losses, with step and images."""
+    for bad in (math.nan, math.inf):
+        broken = outlines()
+        broken[0, 3] = bad
+        assert coverage(torch.cat([broken, outlines()]), 32).shape == (2, 2, 32, 32)
 
 
 def test_outlines_in_one_point_cover_nothing_and_pass_finite_gradients() -> None:
@@ -135,5 +155,57 @@ def test_the_field_is_made_of_surface_points_and_moves_the_way_they_say() -> Non
     at = field.shape[-1] // 2
     assert field[0, 0, at, at].item() == pytest.approx(-0.1, rel=0.05)  # it comes from the left
     assert field[0, 3, at, at].item() == pytest.approx(0.2, rel=0.05)
-    before, after = decoder._painted(places, Moved(0 * shift, tint, seen))
-    torch.testing.assert_close(before, after)
+
+
+def test_paint_is_where_the_outlines_are_and_where_they_go() -> None:
+    state, _ = painted_state()
+    decoder: Decoder = state.model.decoder
+    surface = state.model.config.surface_points - STROKES
+    places = torch.cat([torch.full((1, surface, 2), 9.0), outlines()], dim=1)
+    shift = torch.zeros_like(places)
+    shift[:, surface:, 0], shift[:, :surface] = 0.25, 5.0
+    moved = Moved(shift, torch.zeros(1, len(shift[0]), 3), torch.zeros(places.shape[:2]))
+    before, after = decoder._painted(places, moved)
+    torch.testing.assert_close(before, coverage(outlines(), 32))
+    torch.testing.assert_close(after[..., 4:], before[..., :-4])  # a quarter of 16 pixels
+
+
+def test_ink_sees_the_paint_where_the_flow_brings_it() -> None:
+    state, grid = painted_state()
+    model = state.model.eval()
+    torch.nn.init.normal_(model.decoder.to_flow.weight, std=0.3)
+    seen: list[tuple[torch.Tensor, ...]] = []
+    assert model.decoder.ink is not None
+    model.decoder.ink.register_forward_pre_hook(lambda _, given: seen.append(given))
+    batch = draw_batch([grid], tiny.train_params(), step=0)
+    with torch.no_grad():
+        z = model.encoder(batch.images)
+        decoded = model.decoder(z)
+        texture = model.decoder._texture(z)
+        places, moved = model.decoder._moved(z, texture)
+        before, after = model.decoder._painted(places, moved)
+    assert decoded.flow.abs().max() > 0.05
+    torch.testing.assert_close(seen[0][2], bend(before, decoded.flow))
+    torch.testing.assert_close(seen[0][3], after)
+
+
+def test_the_outlines_teach_their_places_but_no_flow() -> None:
+    state, grid = painted_state()
+    state.model.eval()
+    section = tiny.train_params(teach_steps=0)
+    batch = draw_batch([grid], section, step=0)
+    elsewhere = batch.anchors.clone()
+    elsewhere[:, -STROKES:, :2] += 0.3 * torch.rand(len(elsewhere), STROKES, 2)
+    one, other = (
+        step_losses(state, replace(batch, anchors=anchors), section)
+        for anchors in (batch.anchors, elsewhere)
+    )
+    assert torch.equal(one["flow_loss"], other["flow_loss"])
+    assert not torch.equal(one["anchor_loss"], other["anchor_loss"])
+
+
+def test_tuning_may_draw_with_the_ink() -> None:
+    decoder = painted_state()[0].model.decoder
+    fine = {id(parameter) for parameter in _fine_parameters(decoder)}
+    assert decoder.ink is not None
+    assert {id(parameter) for parameter in decoder.ink.parameters()} <= fine

@@ -111,7 +111,7 @@ def load_people(data_dir: Path, split: str, size: int) -> list[Person]:
         if album.size != size:
             raise DataError(
                 f"{table_path(data_dir, album.name)}: pictures of {album.size} px beside grids of "
-                f"{size} px; import the album again with --anew"
+                f"{size} px; import the album again with --anew, or set train.batch_people: 0"
             )
         for identity, *picture in zip(album.identity_ids, album.keys, album.images, strict=True):
             people.setdefault(identity, []).append((str(picture[0]), picture[1]))

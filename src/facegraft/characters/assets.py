@@ -28,6 +28,7 @@ from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skins import SkinTexture, load_skins, own_folder
 from facegraft.characters.skull import angles, skull_neighbours
 from facegraft.characters.wardrobe import Item, load_wardrobe
+from facegraft.strokes import MEANING
 
 BUILDERS = (
     "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "lips",
@@ -118,8 +119,9 @@ class Assets:
 
     @property
     def anchor_set(self) -> str:
-        """Names which surface points `anchors` are, and in which order."""
-        return hashlib.sha256(self.anchors.astype("<i8").tobytes()).hexdigest()[:12]
+        """Names which points a picture's anchors are, outlines included, and in which order."""
+        named = self.anchors.astype("<i8").tobytes() + MEANING.encode()
+        return hashlib.sha256(named).hexdigest()[:12]
 
     @property
     def own_words(self) -> dict[str, tuple[str, ...]]:

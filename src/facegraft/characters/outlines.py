@@ -11,10 +11,7 @@ from facegraft.characters.brows import FRONT, HIGHEST, LOWEST, MARGIN, brow_edge
 from facegraft.characters.identity import Identity
 from facegraft.characters.materials import EYE_CENTRE, EYE_RADIUS, IRIS
 from facegraft.characters.sculpt import MATERIALS
-from facegraft.strokes import BROW_STEPS
-
-ALONG = np.linspace(0.0, 0.97, BROW_STEPS)
-"""Where along a brow its edges are known; the ends fade out."""
+from facegraft.strokes import BROW_ALONG
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def find_outlines(assets: Assets, identity: Identity) -> Outlines:
 
 def _brows(identity: Identity) -> np.ndarray:
     """Rest positions float64 (BROW_POINTS, 2) of the brows' edges."""
-    x, lower, upper = brow_edges(identity, ALONG)
+    x, lower, upper = brow_edges(identity, np.array(BROW_ALONG))
     sides = [np.stack([sign * x, edge], axis=1) for sign in (-1, 1) for edge in (lower, upper)]
     return np.concatenate(sides)
 

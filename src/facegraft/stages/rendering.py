@@ -12,7 +12,7 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from facegraft import characters
+from facegraft import characters, strokes
 from facegraft.adapters import store
 from facegraft.adapters.store import DataError
 from facegraft.atomic import replacing
@@ -122,7 +122,7 @@ def renderer_version() -> str:
     """Digest of the renderer's source: half a dataset of an older renderer is not resumed."""
     digest = hashlib.sha256()
     source = Path(characters.__file__).parent
-    for path in sorted(source.rglob("*.py")):
+    for path in (*sorted(source.rglob("*.py")), Path(str(strokes.__file__))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

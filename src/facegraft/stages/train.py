@@ -140,10 +140,12 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
 
 def _faces(project: Project, params: Params) -> Faces:
     grids, held_out = (load_grids(project.data, split) for split in ("train", "validation"))
+    pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
+    if not params.train.batch_people:
+        return Faces(grids, (), held_out, pairs, ())
     people, strangers = (
         load_people(project.data, split, grids[0].size) for split in ("train", "validation")
     )
-    pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     return Faces(grids, people, held_out, pairs, strangers or people)
 
 
