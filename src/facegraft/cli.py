@@ -95,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         "--only", nargs="+", metavar="PART", help="identity parts to take, e.g. eyes nose"
     )
     swap.add_argument("--force", action="store_true", help="swap again even if it was done")
+    swap.add_argument(
+        "--model",
+        default="champion",
+        help="version or alias of the registry, e.g. one that was not promoted (default: champion)",
+    )
     queue = add("swap-queue", _swap_queue, "swap the pending pairs of a job list")
     queue.add_argument("jobs", type=Path, help="CSV or Parquet with columns source and target")
     queue.add_argument("--limit", type=int, help="at most this many pairs")
@@ -203,6 +208,7 @@ def _swap(project: Project, params: Params, report: Progress, options: argparse.
         report,
         transplant=options.only,
         force=options.force,
+        reference=options.model,
     )
     return f"{result.record.verdict} {result.image}: {result.record.reason}"
 

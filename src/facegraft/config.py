@@ -135,7 +135,7 @@ class ValidateParams(Section):
         description="share of images that may be blurred, and that may be badly exposed"
     )
     max_identity_imbalance: Annotated[float, Field(ge=1)] = Field(
-        description="images of one identity over the median of its subject kind"
+        description="images of one identity over the median of its album or subject kind"
     )
     min_kind_share: Fraction = Field(description="of the images, for each subject kind present")
     min_split_share: Fraction = Field(description="of the images, for each split present")

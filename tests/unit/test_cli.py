@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from facegraft.cli import main
+from facegraft.project import Project
 from facegraft.stages import progress
 from tests import synthetic, tiny
 
@@ -72,6 +74,19 @@ def test_swapping_without_a_champion_says_what_to_run(
     shown = capsys.readouterr().err.strip().splitlines()[-1]
     assert "no champion in the registry" in shown
     assert "facegraft promote" in shown
+
+
+@pytest.mark.slow
+def test_a_swap_names_the_model_that_it_is_done_with(
+    tiny_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_project.root, tmp_path / "project", symlinks=True)
+    asked = ["--project", str(tmp_path / "project"), "swap", "test-000/i00/a00", "test-000/i01/a01"]
+    assert main([*asked, "--model", "99"]) == 1
+    assert "holds no facegraft version '99'" in capsys.readouterr().err
+    assert main([*asked, "--model", "1"]) == 0
+    (sidecar,) = (tmp_path / "project" / "build" / "swaps").glob("*.json")
+    assert json.loads(sidecar.read_text(encoding="utf-8"))["model_version"] == "1"
 
 
 def test_bad_usage_exits_with_two() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from facegraft.adapters.gate import GateReport, run_gate
-from facegraft.adapters.gate_columns import head_poses
+from facegraft.adapters.gate_columns import head_poses, with_counts
 from facegraft.config import ValidateParams
 from tests import synthetic
 
@@ -252,6 +252,25 @@ def test_imbalance_of_identities_kinds_and_splits(sound: pd.DataFrame, tmp_path:
         "kind_balance": ["train-000/i03/a00"],
         "split_balance": ["test-000/i02/a00", "test-000/i02/a01"],
     }
+
+
+def test_an_albums_identities_are_compared_with_each_other(
+    sound: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Everybody in train has twelve pictures in the album, where those rendered have two."""
+    train = sound[sound["split"] == "train"]
+    heroes = pd.concat([train] * 6, ignore_index=True)
+    heroes["key"] = [f"heroes/{k}" for k in range(len(heroes))]
+    heroes = heroes.assign(
+        shard="albums/heroes.train.images.npy", grid="heroes", attribute_id=heroes["key"],
+        identity_id="heroes/" + heroes["identity_id"],
+    )  # fmt: skip
+    columns = with_counts(pd.concat([sound, heroes], ignore_index=True), {})
+    assert set(columns["identity_excess"]) == {1.0}
+    heroes.loc[heroes["identity_id"] != heroes["identity_id"][0], "identity_id"] = "heroes/other"
+    columns = with_counts(pd.concat([sound, heroes], ignore_index=True), {})
+    assert set(columns["identity_excess"][: len(sound)]) == {1.0}
+    assert columns["identity_excess"].max() > 1.3
 
 
 def test_imported_rows_without_parameters_and_codes_are_judged_like_others(

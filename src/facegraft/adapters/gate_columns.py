@@ -109,13 +109,31 @@ def _occurrences(values: pd.Series) -> np.ndarray:
 
 
 def _identity_excess(manifest: pd.DataFrame) -> np.ndarray:
-    """Per row, images of its identity over the median identity of its subject kind."""
-    images = pd.Series(_occurrences(manifest["identity_id"]))
-    once = manifest[["identity_id", "subject_kind"]].drop_duplicates().index
-    place = pd.Series(np.arange(len(manifest)), index=manifest.index)[once].to_numpy()
+    """Per row, images of its identity over the median identity of its album or subject kind.
+
+    What is rendered shows each identity as often as params say, an album as often as there are
+    pictures: it is compared with itself.
+    """
+    images = _occurrences(manifest["identity_id"])
+    origins = _origins(manifest)
+    people, _ = pd.factorize(manifest["identity_id"])
+    count = origins.max(initial=0) + 1
+    _, once = np.unique(people.astype(np.int64) * count + origins, return_index=True)
+    medians = np.full(count, np.nan)
+    for origin in np.unique(origins[once]):
+        if origin >= 0:
+            medians[origin] = pd.Series(images[once][origins[once] == origin]).median()
+    return np.where(origins >= 0, images / medians[origins], np.nan)
+
+
+def _origins(manifest: pd.DataFrame) -> np.ndarray:
+    """Per row a number for its album, or for its subject kind where it is rendered; -1 if null."""
     kinds, names = pd.factorize(manifest["subject_kind"])
-    medians = [images[place][kinds[place] == code].median() for code in range(len(names))]
-    return images.to_numpy() / np.append(np.array(medians, float), np.nan)[kinds]
+    shards, paths = pd.factorize(manifest["shard"])
+    albums = [p.rsplit(".", 3)[0] if str(p).startswith("albums/") else "" for p in paths]
+    numbers = {name: len(names) + k for k, name in enumerate(sorted({*albums} - {""}))}
+    of_album = np.array([numbers.get(name, -1) for name in [*albums, ""]])[shards]
+    return np.where(of_album >= 0, of_album, kinds)
 
 
 def _parameter_excess(manifest: pd.DataFrame, bounds: Bounds) -> np.ndarray:

@@ -76,7 +76,7 @@ def manifest_rules(params: ValidateParams) -> list[Any]:
             **_rule(
                 "identity_balance",
                 f"no identity has more than {params.max_identity_imbalance:g} times the images of "
-                "its kind's median one",
+                "the median one of its album, or of its kind",
             ),
         ),
         *[

@@ -64,14 +64,14 @@ class Swapper:
     judge: Judge
 
 
-def open_swapper(project: Project, params: Params) -> Swapper:
-    """Fetch the champion and its calibration.
+def open_swapper(project: Project, params: Params, reference: str = registry.CHAMPION) -> Swapper:
+    """Fetch a version of the registry and its calibration.
 
     Raises:
-        RegistryError: there is no champion.
+        RegistryError: there is no such version.
         Uncalibrated: its losses cannot tell same from different, so it may not run.
     """
-    version, folder = registry.fetch(project, registry.CHAMPION)
+    version, folder = registry.fetch(project, reference)
     calibration = Calibration.model_validate(read_json(folder / CALIBRATION))
     return Swapper(
         project=project,
@@ -92,8 +92,9 @@ def swap(
     *,
     transplant: Collection[str] | None = None,
     force: bool = False,
+    reference: str = registry.CHAMPION,
 ) -> SwapResult:
-    """Swap one pair with the champion and save it under build/swaps/.
+    """Swap one pair with a registered model and save it under build/swaps/.
 
     The same inputs, model and params give the same picture, so a finished job is not done twice
     unless `force`.
@@ -101,12 +102,13 @@ def swap(
     Args:
         source, target: a picture file, or an image key of the dataset.
         transplant: identity sub-dimensions to take, e.g. ["eyes"]; None takes all.
+        reference: a version or alias of the registry.
 
     Raises:
         ImageError, DataError, RegistryError, Uncalibrated, ValueError: one line with the mend.
     """
-    swapper = open_swapper(project, params)
-    report(0, 2, "champion loaded")
+    swapper = open_swapper(project, params, reference)
+    report(0, 2, f"model version {swapper.model_version} loaded")
     inputs = [
         read_input(project, swapper.model.config, swapper.judge, given)
         for given in (source, target)
