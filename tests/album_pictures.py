@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
+from facegraft.dataset import Person
 from tests import synthetic
 
 SPLIT_OF = {"a": "train", "b": "test"}
@@ -40,3 +41,13 @@ def pictures(
         for name, crop in zip(names, crops, strict=True)
     ]
     return pd.DataFrame(rows), crops
+
+
+def person(name: str, count: int) -> Person:
+    """Somebody of `count` pictures of 32 px."""
+    rng = np.random.default_rng(sum(map(ord, name)))
+    images = tuple(rng.integers(0, 256, (3, 32, 32), np.uint8) for _ in range(count))
+    return Person(name, tuple(f"{name}/{k}" for k in range(count)), images)
+
+
+PEOPLE = [person("own/ann", 5), person("own/bob", 2), person("own/cleo", 1)]

@@ -32,8 +32,9 @@ class Grid:
         images: uint8 (I, A, 3, S, S), RGB in [0, 255]; may be memory-mapped.
         regions: uint8 (I, A, S, S), labels of `REGIONS`.
         landmarks: float32 (I, A, 5, 2), x then y in pixels, order of `LANDMARKS`.
-        anchors: float16 (I, A, K, 3), surface points: x and y in [-1, 1] over the picture, 1 where
-            visible (see `characters.anchors`); K = 0 where nobody knows them.
+        anchors: float16 (I, A, K, 3), points of the surface and then of painted outlines: x and y
+            in [-1, 1] over the picture, 1 where visible (see `characters.anchors` and `strokes`);
+            K = 0 where nobody knows them.
         identity_ids, attribute_ids: the ids of rows and columns.
         identity_code: float32 (I, C), what identity means in visible shape, about unit scale.
         attribute_code: float32 (A, Q), what the attribute set means, about unit scale.

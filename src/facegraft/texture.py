@@ -2,7 +2,8 @@
 
 Exchanging identity moves most pixels of a face a few places and repaints few. So the texture
 latent, the target's pixels, is bent by a flow and then retouched: what the flow cannot bring (the
-iris, a brow, the shadow of another nose) is added. A first step starts at the copy of the target.
+shadow of another nose, a tint) is added, and brows and irises, which are paint, are drawn anew. A
+first step starts at the copy of the target.
 """
 
 from __future__ import annotations

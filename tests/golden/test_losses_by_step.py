@@ -11,18 +11,29 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.training import train
+from facegraft.dataset import Grid, Person
+from facegraft.model import ModelConfig
+from facegraft.training import init_state, train
 from tests import tiny
+from tests.album_pictures import PEOPLE
+from tests.painted import painted_faces
 
 GOLDEN = Path(__file__).with_name("losses_by_step.json")
 
 
-@pytest.mark.parametrize("vector_only", [False, True], ids=["spatial", "vector_only"])
-def test_losses_by_step(vector_only: bool, request: pytest.FixtureRequest) -> None:
+CASES: dict[str, tuple[bool, Grid, list[Person]]] = {
+    "spatial": (False, tiny.faces(), []),
+    "vector_only": (True, tiny.faces(), []),
+    "strokes_and_people": (False, painted_faces(), PEOPLE),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_losses_by_step(name: str) -> None:
+    vector_only, grid, people = CASES[name]
     section = tiny.train_params(steps=6, vector_only=vector_only)
-    state = tiny.state(steps=6, vector_only=vector_only)
-    measured = [m.losses for m in train(state, [tiny.faces()], section)]
-    name = request.node.callspec.id
+    state = init_state(section, ModelConfig.from_params(section, [grid]), grid)
+    measured = [m.losses for m in train(state, [grid], section, people)]
     golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(json.dumps({**golden, name: measured}, indent=1, sort_keys=True) + "\n")

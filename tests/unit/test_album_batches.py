@@ -10,17 +10,10 @@ from facegraft.album_batches import with_people
 from facegraft.batches import draw_batch
 from facegraft.dataset import Person
 from facegraft.images import to_tensor
+from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
 from facegraft.training import TrainState, step_losses, train
 from tests import tiny
-
-
-def person(name: str, pictures: int) -> Person:
-    rng = np.random.default_rng(sum(map(ord, name)))
-    images = tuple(rng.integers(0, 256, (3, 32, 32), np.uint8) for _ in range(pictures))
-    return Person(name, tuple(f"{name}/{k}" for k in range(pictures)), images)
-
-
-PEOPLE = [person("own/ann", 5), person("own/bob", 2), person("own/cleo", 1)]
+from tests.album_pictures import PEOPLE
 
 
 def batch_with(people: list[Person], step: int = 0, **changes: int):
@@ -110,6 +103,45 @@ def test_a_person_swapped_onto_themselves_shall_look_like_the_target() -> None:
     error = torch.cat([swap, rebuilt]) - batch.images[torch.stack([target, *batch.reconstructed])]
     known = step_losses(state, batch, section)["mse_loss"].item()
     assert known == pytest.approx(error.square().mean().item(), rel=1e-4)
+
+
+def test_characters_and_people_are_held_to_the_patents_losses() -> None:
+    """Each swap by hand, source and target in their places."""
+    state, section = tiny.state(teach_steps=0), tiny.train_params(teach_steps=0, batch_people=1)
+    model = state.model.eval()
+    batch = with_people(draw_batch([tiny.faces()], section, 0), PEOPLE[:1], section, 0)
+    images, identity, attribute = batch.images, [], []
+    sources = [*batch.source, *batch.foreign_source]
+    targets = [*batch.target, *batch.foreign_target]
+    parts = [*batch.transplant, None, None, None]
+    with torch.no_grad():
+        for s, t, part in zip(sources, targets, parts, strict=True):
+            fused = model.fused(images[s][None], images[t][None], part and (part,))
+            z = model.encoder(model.decoder(fused).image)
+            identity.append(identity_loss_per_pair(model.layout, z, fused))
+            attribute.append(
+                attribute_loss_per_pair(model.layout, z, model.encoder(images[t][None]))
+            )
+    values = step_losses(state, batch, section)
+    expected = {"identity_loss": torch.cat(identity), "attribute_loss": torch.cat(attribute)}
+    for name, losses in expected.items():
+        assert values[name].item() == pytest.approx(losses.mean().item(), rel=1e-3), name
+
+
+def test_a_step_with_people_moves_encoder_and_decoder_otherwise() -> None:
+    def gradients(people: list[Person]) -> dict[str, torch.Tensor]:
+        state, section = tiny.state(teach_steps=0), tiny.train_params(teach_steps=0)
+        state.model.eval()
+        batch = with_people(draw_batch([tiny.faces()], section, 0), people, section, 0)
+        values = step_losses(state, batch, section)
+        (values["identity_loss"] + values["mse_loss"]).backward()
+        return {name: p.grad for name, p in state.model.named_parameters() if p.grad is not None}
+
+    alone, joined = gradients([]), gradients(PEOPLE)
+    for part in ("encoder.stem", "encoder.vectors", "decoder.layers", "decoder.retouch"):
+        assert any(
+            not torch.allclose(alone[name], joined[name]) for name in alone if name.startswith(part)
+        ), part
 
 
 def test_training_with_people_learns_to_tell_them_apart() -> None:

@@ -14,24 +14,12 @@ from facegraft.dataset import Grid
 from facegraft.decoder import Decoder
 from facegraft.model import ModelConfig
 from facegraft.points import Moved
-from facegraft.strokes import BROW_POINTS, BROW_STEPS, IRIS_POINTS, STROKES, coverage
+from facegraft.strokes import BROW_POINTS, IRIS_POINTS, STROKES, coverage
 from facegraft.texture import Ink, bend
 from facegraft.training import TrainState, init_state, step_losses
 from facegraft.tuning import _fine_parameters
 from tests import tiny
-
-
-def outlines() -> torch.Tensor:
-    """Two level brows, 0.1 thick, from 0.2 to 0.6 beside the middle; two irises of radius 0.1."""
-    x = torch.linspace(0.2, 0.6, BROW_STEPS)
-    brows = [
-        torch.stack([side * x, torch.full_like(x, height)], dim=1)
-        for side in (-1, 1)
-        for height in (-0.3, -0.4)
-    ]
-    iris = torch.tensor([[0.0, 0.0], [0.1, 0.0], [0.0, -0.1]])
-    irises = [iris + torch.tensor([side * 0.4, 0.0]) for side in (-1, 1)]
-    return torch.cat([*brows, *irises])[None]
+from tests.painted import outlines, painted_faces
 
 
 def area(channel: torch.Tensor) -> float:
@@ -115,19 +103,9 @@ def test_ink_changes_nothing_where_there_is_no_paint() -> None:
     assert change.abs().max() > 1e-3
 
 
-def painted_grid() -> Grid:
-    """A grid whose last points are outlines."""
-    grid = tiny.faces()
-    cells = grid.anchors.shape[:2]
-    shown = np.concatenate([outlines()[0].numpy(), np.ones((STROKES, 1))], axis=1)
-    strokes = np.broadcast_to(shown, (*cells, STROKES, 3))
-    anchors = np.concatenate([grid.anchors, strokes], axis=2).astype(np.float16)
-    return replace(grid, anchors=anchors, strokes=STROKES, anchor_set="test")
-
-
 def painted_state() -> tuple[TrainState, Grid]:
     """A fresh state that draws paint."""
-    section, grid = tiny.train_params(teach_steps=0), painted_grid()
+    section, grid = tiny.train_params(teach_steps=0), painted_faces()
     return init_state(section, ModelConfig.from_params(section, [grid]), grid), grid
 
 

@@ -5,7 +5,9 @@ data/grids/<grid>.images.npy     uint8 (I, A, 3, S, S)
 data/grids/<grid>.regions.npy    uint8 (I, A, S, S)
 data/grids/<grid>.anchors.npy    float16 (I, A, K, 3); may be absent
 data/albums/                     imported pictures, see `adapters.albums`
-data/groups.json                 what the codes and the anchors mean
+data/groups.json                 what codes and anchors mean: "identity" and "attribute", each name
+                                 -> [start, stop] in the code; "anchor_set", these points' name;
+                                 "strokes", how many, the last ones, are painted outlines
 data/preview.png                 what a person browses
 """
 

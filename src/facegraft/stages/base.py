@@ -39,7 +39,8 @@ SHEET, SHEET_PAIRS = "pairs.jpg", 64
 LIMITS = """\
 - It knows rendered characters of this package's renderer. Photographs and drawings are another
   world: the face is found and something is bent, but nobody measured how well.
-- It bends and retouches the target's pixels at 128 px; it does not invent what the target hides.
+- It bends and retouches the target's pixels at 128 px and redraws brows and irises; it does not
+  invent what the target hides.
 - Its own identity_loss is content sooner than the independent judge. Trust the judge's rows.
 """
 
