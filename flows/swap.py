@@ -15,13 +15,20 @@ Part = Literal["face_shape", "eyes", "brows", "nose", "mouth"]
 
 
 @task(name="swap")
-def swap_task(source: str, target: str, parts: list[str] | None, force: bool) -> str:
-    """Champion, source and target in; a judged image and its record out."""
+def swap_task(source: str, target: str, parts: list[str] | None, force: bool, model: str) -> str:
+    """Model, source and target in; a judged image and its record out."""
     from facegraft.stages.swap import swap as swap_stage
 
     project, params = open_project()
     result = swap_stage(
-        project, params, source, target, progress("swap"), transplant=parts, force=force
+        project,
+        params,
+        source,
+        target,
+        progress("swap"),
+        transplant=parts,
+        force=force,
+        reference=model,
     )
     publish_swap(result)
     record = result.record
@@ -48,14 +55,19 @@ def swap(
     ),
     force: bool = Field(
         default=False,
-        description="Swap again even if this pair was done with the same champion and params.",
+        description="Swap again even if this pair was done with the same model and params.",
         json_schema_extra={"title": "Do it again"},
+    ),
+    model: Given = Field(
+        default="champion",
+        description="A version or alias of the registry, e.g. 3 for one that was not promoted.",
+        json_schema_extra={"title": "Model"},
     ),
 ) -> str:
     """Put the identity of one face onto a game character.
 
-    The champion swaps the pair and is fine-tuned on it until both losses lie below their
+    The model swaps the pair and is fine-tuned on it until both losses lie below their
     calibrated thresholds (PASS) or the budget of steps is gone (FAIL, the best image is kept and
     marked). The result appears under Artifacts. Returns the verdict.
     """
-    return swap_task(source, target, list(parts) if parts else None, force)
+    return swap_task(source, target, list(parts) if parts else None, force, model)

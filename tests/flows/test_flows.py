@@ -41,7 +41,7 @@ def records(project: Project) -> dict[str, SwapRecord]:
 
 
 def test_a_swap_shows_its_pictures_and_its_verdict(project: Project, artifacts: Any) -> None:
-    verdict = swap(SOURCE, TARGET, parts=None, force=False)
+    verdict = swap(SOURCE, TARGET, parts=None, force=False, model="1")
     assert verdict in ("PASS", "FAIL")
     page = artifacts("swap-result")
     assert page.data.startswith(f"## {verdict}: {SOURCE} on {TARGET}")
@@ -50,20 +50,24 @@ def test_a_swap_shows_its_pictures_and_its_verdict(project: Project, artifacts: 
 
 
 def test_a_swap_of_an_unknown_picture_fails_with_one_line(project: Project) -> None:
-    state = swap("test-000/i99/a00", TARGET, parts=None, force=False, return_state=True)
+    asked = {"target": TARGET, "parts": None, "force": False, "return_state": True}
+    state = swap("test-000/i99/a00", model="champion", **asked)
     assert state.is_failed()
     assert "unknown id 'test-000/i99/a00'" in state.message
+    state = swap(SOURCE, model="99", **asked)
+    assert state.is_failed()
+    assert "holds no facegraft version '99'" in state.message
 
 
 @pytest.mark.parametrize(
     "bad",
-    [{"source": ""}, {"parts": ["hat"]}, {"force": "perhaps"}],
+    [{"source": ""}, {"parts": ["hat"]}, {"force": "perhaps"}, {"model": ""}],
     ids=lambda bad: next(iter(bad)),
 )
 def test_what_the_form_refuses_does_not_run(project: Project, bad: dict[str, Any]) -> None:
     from prefect.exceptions import ParameterTypeError
 
-    good = {"source": SOURCE, "target": TARGET, "parts": None, "force": False}
+    good = {"source": SOURCE, "target": TARGET, "parts": None, "force": False, "model": "1"}
     with pytest.raises(ParameterTypeError):
         swap(**{**good, **bad})
     assert not project.swaps.exists()
