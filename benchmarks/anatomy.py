@@ -52,7 +52,7 @@ def main() -> None:
             for yaw in YAWS:
                 look = Attributes(yaw=yaw, expression=expression)
                 counted = count(assets, head, look, options.size * SUPERSAMPLE)
-                found += Counter(counted) + Counter({"views": 1})
+                found.update(counted, views=1)
                 found["views with teeth through skin"] += counted["teeth through skin"] > 0
                 found[f"views with teeth, {name}"] += counted["teeth"] > 0
     for name, value in found.items():
