@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from facegraft.latents import Layout, points_scale, texture_scale
 from facegraft.points import LOOK, PointReader, PointsRead, colours_at
+from facegraft.strokes import BROW_POINTS, BROW_STEPS
 
 FINEST = 32
 """Pixels of the encoder's first stage and of the decoder's last layer, whatever the picture's size.
@@ -78,6 +79,23 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.norm_widen(self.widen(x)))
         return torch.relu(x + self.norm_refine(self.refine(x)))
+
+
+def within_paint(outlines: Tensor) -> Tensor:
+    """Places whose colour is the paint's, not that of what lies beside it.
+
+    Args:
+        outlines: (B, STROKES, 2), see `strokes`.
+
+    Returns:
+        (B, STROKES, 2): between a brow's edges; between an iris' pupil and its rim, on three sides.
+    """
+    edges = outlines[:, :BROW_POINTS].unflatten(1, (2, 2, BROW_STEPS))
+    brows = edges.mean(dim=2, keepdim=True).lerp(edges, 0.4)
+    middle, right, up = outlines[:, BROW_POINTS:].unflatten(1, (2, 3)).unbind(dim=2)
+    rims = torch.stack([2 * middle - right, right, up], dim=2)
+    irises = middle[:, :, None].lerp(rims, 0.7)
+    return torch.cat([brows.flatten(1, 3), irises.flatten(1, 2)], dim=1)
 
 
 class LatentNorm(nn.Module):
@@ -217,7 +235,8 @@ class Encoder(nn.Module):
             measured = torch.cat([places.flatten(1), points.look], dim=1)
             summary = F.leaky_relu(summary + self.measured(measured), 0.2)
             painted = places[:, places.shape[1] - self.strokes :]
-            told.append(colours_at(image, painted, FINE).flatten(1))
+            if self.strokes:
+                told.append(colours_at(image, within_paint(painted), FINE).flatten(1))
         colours = self.colours(torch.cat(told, dim=1))
         return Features(maps, torch.cat([summary, colours], dim=1), points)
 

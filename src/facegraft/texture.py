@@ -90,14 +90,16 @@ class Retouch(nn.Module):
 class Ink(nn.Module):
     """Wipes out brows and irises where they were and draws them where they come to lie.
 
-    It works at half the picture's side, but only where there is paint: let loose everywhere at that
-    resolution a retouch learns to blur.
+    It works at half the picture's side, but only where there is paint, and in the eye about an
+    iris: let loose everywhere at that resolution a retouch learns to blur.
 
     Args:
         channels: of the trunk's features.
     """
 
     WIDTH = 24
+    ABOUT = (1, 6)
+    """How far about a brow and about an iris it may draw, pixels of a picture of 128."""
     TOLD = 8
     """Channels in which the trunk tells the colours."""
 
@@ -122,8 +124,17 @@ class Ink(nn.Module):
         shown = F.pixel_unshuffle(torch.cat([image, before, after], dim=1), 2)
         y = F.leaky_relu(self.first(torch.cat([shown, told], dim=1)), 0.2)
         y = self.last(y + F.leaky_relu(self.second(y), 0.2))
-        where = torch.maximum(before, after).amax(dim=1, keepdim=True)
-        return F.pixel_shuffle(y, 2) * F.max_pool2d(where, 3, stride=1, padding=1)
+        return F.pixel_shuffle(y, 2) * self._where(torch.maximum(before, after))
+
+    def _where(self, paint: Tensor) -> Tensor:
+        """Where there is paint or the eye about it: (B, KINDS, S, S) -> (B, 1, S, S) in [0, 1]."""
+        grown = []
+        for kind, about in zip(paint.split(1, dim=1), self.ABOUT, strict=True):
+            reach = max(1, round(about * paint.shape[-1] / 128))
+            # A square grows along rows, then along columns.
+            wide = F.max_pool2d(kind, (1, 2 * reach + 1), stride=1, padding=(0, reach))
+            grown.append(F.max_pool2d(wide, (2 * reach + 1, 1), stride=1, padding=(reach, 0)))
+        return torch.maximum(*grown)
 
 
 class Painter(nn.Module):

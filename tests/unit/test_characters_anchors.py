@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,10 @@ from facegraft.characters import (
 )
 from facegraft.characters.regions import CODE_GROUPS
 from facegraft.dataset import REGIONS
-from facegraft.strokes import STROKES, coverage
+from facegraft.encoder import FINE, within_paint
+from facegraft.images import to_tensor
+from facegraft.points import colours_at
+from facegraft.strokes import BROW_POINTS, STROKES, coverage
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,19 @@ def test_the_outlines_hold_the_paint(assets: Assets, yaw: float) -> None:
         dark.append(drawn.image[shown])
         white.append(drawn.image[(drawn.regions == REGIONS.index("eyes")) & ~irises])
     assert np.concatenate(dark).mean() < np.concatenate(white).mean()
+
+
+def test_the_colour_within_an_iris_is_the_irises_own(assets: Assets) -> None:
+    def colours(hue: float) -> torch.Tensor:
+        eyes = replace(sample_identity(assets, np.random.default_rng(5)), iris_hue=hue)
+        drawn = render(assets, eyes, Attributes(expression={"eyeWideLeft": 1.0}), 128)
+        image = to_tensor(drawn.image.transpose(2, 0, 1)[None].copy())
+        places = within_paint(torch.from_numpy(drawn.anchors[None, -STROKES:, :2]))
+        return colours_at(image, places[:, BROW_POINTS:], FINE)[0]  # red, green, blue
+
+    brown, blue = colours(-1.0), colours(1.0)
+    assert ((blue - brown)[:, 2] > 0.2).all(), "every place, the upper ones too"
+    assert ((blue - brown)[:, 0] < 0.1).all()
 
 
 def test_mixes_need_two_people(assets: Assets) -> None:

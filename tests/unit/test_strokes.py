@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageFilter
 
 from facegraft.batches import draw_batch
 from facegraft.dataset import Grid
 from facegraft.decoder import Decoder
+from facegraft.encoder import within_paint
 from facegraft.model import ModelConfig
 from facegraft.points import Moved
 from facegraft.strokes import BROW_POINTS, IRIS_POINTS, STROKES, coverage
@@ -101,6 +103,28 @@ def test_ink_changes_nothing_where_there_is_no_paint() -> None:
     assert change[..., :8, :].abs().max() < 0.01 * change.abs().max()  # the forehead
     assert change[..., 56:, :].abs().max() < 0.01 * change.abs().max()  # the chin
     assert change.abs().max() > 1e-3
+
+
+def test_ink_draws_in_the_eye_about_an_iris_but_not_beside_a_brow() -> None:
+    paint = coverage(outlines(), 128)
+    where = Ink(4)._where(paint)[0, 0] > 0.5
+    brow, iris = (channel > 0.5 for channel in paint[0])
+    grown = [
+        np.asarray(Image.fromarray(kind.numpy()).convert("L").filter(ImageFilter.MaxFilter(side)))
+        for kind, side in ((brow, 3), (iris, 13))
+    ]
+    np.testing.assert_array_equal(where.numpy(), np.maximum(*grown) > 0)
+
+
+def test_places_within_the_paint_are_within_it() -> None:
+    places = within_paint(outlines())[0]
+    at = ((places + 1) * 128).long()
+    brows, irises = coverage(outlines(), 256)[0]
+    assert (brows[at[:BROW_POINTS, 1], at[:BROW_POINTS, 0]] > 0.9).all()
+    assert (irises[at[BROW_POINTS:, 1], at[BROW_POINTS:, 0]] > 0.9).all()
+    middles = outlines()[0, BROW_POINTS::3].repeat_interleave(3, dim=0)
+    away = torch.linalg.vector_norm(places[BROW_POINTS:] - middles, dim=1)
+    torch.testing.assert_close(away, torch.full((IRIS_POINTS,), 0.07))
 
 
 def painted_state() -> tuple[TrainState, Grid]:
