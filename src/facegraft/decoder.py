@@ -123,7 +123,7 @@ class Decoder(nn.Module):
         if layout.points is not None and layout.texture is not None:
             self.mover = PointMover(layout.shapes[layout.points][0], vectors)
             self.guide = nn.Conv2d(6, entering[self.plan[-1]], 3, padding=1)
-            self.ink = Ink(channels) if strokes else None
+            self.ink = Ink(channels, vectors) if strokes else None
 
     def forward(self, z: Tensor) -> Decoded:
         """Packed latents (B, L) -> `Decoded`."""
@@ -143,7 +143,7 @@ class Decoder(nn.Module):
         image = bent + change
         if self.ink is not None and moved is not None:
             before, after = self._painted(*moved)
-            image = image + self.ink(x, image, bend(before, flow), after)
+            image = image + self.ink(x, self.vectors(z), image, bend(before, flow), after)
         return Decoded(within(image), mask_logits, flow)
 
     def vectors(self, z: Tensor) -> Tensor:

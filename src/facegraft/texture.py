@@ -95,34 +95,42 @@ class Ink(nn.Module):
 
     Args:
         channels: of the trunk's features.
+        vectors: elements of the vector latents, which say the colours: the trunk, taught where
+            things lie, hardly passes on an iris' hue.
     """
 
     WIDTH = 24
     ABOUT = (1, 6)
     """How far about a brow and about an iris it may draw, pixels of a picture of 128."""
     TOLD = 8
-    """Channels in which the trunk tells the colours."""
+    """Channels in which the trunk tells what is about the paint."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, vectors: int) -> None:
         super().__init__()
         self.told = nn.Conv2d(channels, self.TOLD, 1)
+        self.colours = nn.Linear(vectors, self.WIDTH)
+        nn.init.zeros_(self.colours.weight)
+        nn.init.zeros_(self.colours.bias)
         self.first = nn.Conv2d(4 * (3 + 2 * KINDS) + self.TOLD, self.WIDTH, 3, padding=1)
         self.second = nn.Conv2d(self.WIDTH, self.WIDTH, 3, padding=1)
         self.last = nn.Conv2d(self.WIDTH, 12, 3, padding=1)
         nn.init.normal_(self.last.weight, std=1e-2)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, image: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, vectors: Tensor, image: Tensor, before: Tensor, after: Tensor
+    ) -> Tensor:
         """What to add to an image (B, 3, S, S).
 
         Args:
-            x: (B, C, h, h), the trunk's features.
+            x: (B, C, h, h), the trunk's features. vectors: (B, V), see `Decoder.vectors`.
             before, after: (B, KINDS, S, S) in [0, 1], where the image shows paint and where the
                 swap shall.
         """
         told = F.interpolate(self.told(x), image.shape[-1] // 2, mode="bilinear")
         shown = F.pixel_unshuffle(torch.cat([image, before, after], dim=1), 2)
-        y = F.leaky_relu(self.first(torch.cat([shown, told], dim=1)), 0.2)
+        y = self.first(torch.cat([shown, told], dim=1)) + self.colours(vectors)[..., None, None]
+        y = F.leaky_relu(y, 0.2)
         y = self.last(y + F.leaky_relu(self.second(y), 0.2))
         return F.pixel_shuffle(y, 2) * self._where(torch.maximum(before, after))
 

@@ -95,10 +95,10 @@ def test_outlines_are_drawn_towards_what_they_shall_cover() -> None:
 
 def test_ink_changes_nothing_where_there_is_no_paint() -> None:
     torch.manual_seed(0)
-    ink = Ink(4)
+    ink = Ink(4, 5)
     before = coverage(outlines(), 64)
-    image, x = torch.rand(1, 3, 64, 64), torch.rand(1, 4, 32, 32)
-    change = ink(x, image, before, torch.zeros_like(before))
+    image, x, vectors = torch.rand(1, 3, 64, 64), torch.rand(1, 4, 32, 32), torch.rand(1, 5)
+    change = ink(x, vectors, image, before, torch.zeros_like(before))
     assert change.shape == image.shape
     assert change[..., :8, :].abs().max() < 0.01 * change.abs().max()  # the forehead
     assert change[..., 56:, :].abs().max() < 0.01 * change.abs().max()  # the chin
@@ -107,7 +107,7 @@ def test_ink_changes_nothing_where_there_is_no_paint() -> None:
 
 def test_ink_draws_in_the_eye_about_an_iris_but_not_beside_a_brow() -> None:
     paint = coverage(outlines(), 128)
-    where = Ink(4)._where(paint)[0, 0] > 0.5
+    where = Ink(4, 5)._where(paint)[0, 0] > 0.5
     brow, iris = (channel > 0.5 for channel in paint[0])
     grown = [
         np.asarray(Image.fromarray(kind.numpy()).convert("L").filter(ImageFilter.MaxFilter(side)))
@@ -187,8 +187,8 @@ def test_ink_sees_the_paint_where_the_flow_brings_it() -> None:
         places, moved = model.decoder._moved(z, texture)
         before, after = model.decoder._painted(places, moved)
     assert decoded.flow.abs().max() > 0.05
-    torch.testing.assert_close(seen[0][2], bend(before, decoded.flow))
-    torch.testing.assert_close(seen[0][3], after)
+    torch.testing.assert_close(seen[0][3], bend(before, decoded.flow))
+    torch.testing.assert_close(seen[0][4], after)
 
 
 def test_the_outlines_teach_their_places_but_no_flow() -> None:
