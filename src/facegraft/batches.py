@@ -33,11 +33,11 @@ ROWS = 10_000
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's data; N = identities x attributes, P pairs, Q imported pictures.
+    """One training step's data; N = identities x attributes, P pairs, J imported pictures.
 
     Attributes:
-        images: float32 (N + Q, 3, S, S) in [-1, 1], the imported ones last.
-        identity: int64 (N + Q,), equal where the identity is the same.
+        images: float32 (N + J, 3, S, S) in [-1, 1], the imported ones last.
+        identity: int64 (N + J,), equal where the identity is the same.
         identity_code: float32 (N, C). attribute_code: float32 (N, Q).
         source, target, true_swap: int64 (P,), indices into `images`.
         transplant: per pair the identity sub-dimension that is taken, or None for all.
@@ -48,7 +48,7 @@ class Batch:
         features: float32 (P, 1, S, S) in {0, 1}, eyes, brows, nose and mouth in either.
         still: float32 (P, 1, S, S) in {0, 1}, background in the true swap and in the target.
         anchors: float32 (N, K, 3), see `Grid.anchors`.
-        keys: the manifest's image keys, N + Q of them.
+        keys: the manifest's image keys, N + J of them.
         foreign_source, foreign_target: int64 (F,), indices into `images`: swaps without a rendered
             truth, see `album_batches`.
         foreign_same: int64, those of them that show one person, so that the truth is the target.

@@ -285,7 +285,7 @@ class TrainParams(Section):
 class BaseParams(Section):
     """How the shipped weights are made; what is not named here is as in data and train."""
 
-    grids: Count = Field(description="training grids")
+    grids: GridCounts
     init: Literal["scratch", "base"] = Field(
         description="scratch, or base: go on from the weights that are shipped now"
     )

@@ -42,7 +42,7 @@ class Grid:
         identity_groups: sub-dimension -> (start, stop) of its part of identity_code.
         attribute_groups: attribute group -> (start, stop) of its part of attribute_code.
         mixes: the rows that are made of two others.
-        anchor_set: names which surface points the anchors are; two grids of one name have the same.
+        anchor_set: names which points the anchors are; two grids of one name have the same.
         strokes: how many of the anchors, the last ones, are outlines of `facegraft.strokes`.
     """
 

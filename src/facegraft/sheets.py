@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from facegraft.benchmark import Pair, pair_images
 from facegraft.dataset import Grid, Person
@@ -40,10 +41,9 @@ def swap_sheet(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) -> Im
         paste_back(decoded, images.target),
         images.true_swap,
     )
-    rows = list(zip(*(list(to_uint8(column)) for column in columns), strict=True))
     captions = [pair.region or "" for pair in pairs]
     named = captions if any(captions) else ()
-    return contact_sheet(rows, columns=SHEET_COLUMNS, captions=named, cell=128)
+    return contact_sheet(_rows(*columns), columns=SHEET_COLUMNS, captions=named, cell=128)
 
 
 @torch.no_grad()
@@ -60,6 +60,10 @@ def people_sheet(
         paste_back(model.swap(person, character), character),
         paste_back(model.swap(character, person), person),
     )
-    rows = list(zip(*(list(to_uint8(column)) for column in columns), strict=True))
     captions = [one.identity_id for one, _ in shown]
-    return contact_sheet(rows, columns=PEOPLE_COLUMNS, captions=captions, cell=128)
+    return contact_sheet(_rows(*columns), columns=PEOPLE_COLUMNS, captions=captions, cell=128)
+
+
+def _rows(*columns: Tensor) -> list[tuple[np.ndarray, ...]]:
+    """Columns of pictures (B, 3, S, S) in [-1, 1] -> B rows of uint8 (S, S, 3)."""
+    return list(zip(*(list(to_uint8(column)) for column in columns), strict=True))

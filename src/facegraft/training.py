@@ -159,7 +159,7 @@ def train(
 def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
     """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
     model, layout = state.model, state.model.layout
-    z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N + Q, L)
+    z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N + J, L)
     identity_read, attribute_read = state.teachers(z[: batch.rendered])
     values = {
         "identity_teacher_loss": loss.teacher_loss(
@@ -173,8 +173,12 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
     }
     if points is not None:
         values |= point_losses(model, batch, z, points)
-    if state.step < params.teach_steps:
-        return values
+    return values if state.step < params.teach_steps else values | swap_losses(state, batch, z)
+
+
+def swap_losses(state: TrainState, batch: Batch, z: Tensor) -> dict[str, Tensor]:
+    """What the decoder makes of the latents (N + J, L): every pair's swap, and reconstructions."""
+    model, layout = state.model, state.model.layout
     source = torch.cat([batch.source, batch.foreign_source])
     target = torch.cat([batch.target, batch.foreign_target])
     parts = (*batch.transplant, *[None] * len(batch.foreign_source))
@@ -182,14 +186,14 @@ def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[st
     fused = fuse(layout, z[source], z[target], weights)  # (P + F, L)
     decoded = ranks.shared(model.decoder, torch.cat([fused, z[batch.reconstructed]]))
     with torch.no_grad():
-        seen = ranks.shared(state.ema.encoder, batch.images)  # (N + Q, L)
+        seen = ranks.shared(state.ema.encoder, batch.images)  # (N + J, L)
         wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
     z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + F + R, L)
     swaps, pairs = len(source), len(batch.source)
     known = torch.cat([batch.foreign_target[batch.foreign_same], batch.reconstructed])
     rest = torch.arange(swaps, len(z_drawn), device=z.device)
     again = torch.cat([pairs + batch.foreign_same, rest])  # what shall look like `known`
-    values |= {
+    values = {
         "identity_loss": loss.identity_loss(layout, z_drawn[:swaps], wanted),
         "attribute_loss": loss.attribute_loss(layout, z_drawn[:swaps], seen[target]),
         "mse_loss": loss.mse_loss(batch.images[known], decoded.image[again]),

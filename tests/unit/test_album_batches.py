@@ -85,7 +85,7 @@ def test_the_losses_see_the_people() -> None:
 
     alone, joined = losses([]), losses(PEOPLE)
     assert alone.keys() == joined.keys()
-    changed = {name for name in alone if abs(alone[name] - joined[name]) > 1e-5}
+    changed = {name for name in alone if joined[name] != pytest.approx(alone[name], rel=1e-5)}
     assert changed == {
         "identity_loss", "attribute_loss", "mse_loss", "perceptual_loss", "contrast_loss",
     }  # fmt: skip

@@ -90,7 +90,7 @@ def test_a_model_of_other_points_says_that_the_data_are_to_be_drawn_anew(tmp_pat
 def test_the_recipe_is_the_params_with_the_base_section_laid_over() -> None:
     params = tiny.params()
     recipe = stage.base_params(params)
-    assert recipe.data.grids.train == params.base.grids
+    assert recipe.data.grids == params.base.grids
     assert recipe.data.grids.test == params.data.grids.test
     assert (recipe.train.init, recipe.train.steps) == ("scratch", params.base.steps)
     assert recipe.train.weights == params.train.weights

@@ -25,9 +25,12 @@ from facegraft.benchmark import (
 from facegraft.calibration import calibrate
 from facegraft.dataset import FACE_REGIONS, Mix
 from facegraft.heldout import held_out_losses
-from facegraft.sheets import swap_sheet
+from facegraft.images import contact_sheet, to_tensor, to_uint8
+from facegraft.model import paste_back
+from facegraft.sheets import PEOPLE_COLUMNS, people_sheet, swap_sheet
 from facegraft.stages.progress import silent
 from tests import tiny
+from tests.album_pictures import PEOPLE
 
 GRIDS = (tiny.faces("test-000"), tiny.faces("test-001"))
 
@@ -158,6 +161,27 @@ def test_held_out_losses_are_the_patents_four() -> None:
     losses = held_out_losses(tiny.state().ema, GRIDS, draw_pairs(GRIDS, 4, seed=2))
     assert set(losses) == set(tiny.params().train.thresholds.model_dump())
     assert all(np.isfinite(value) for value in losses.values())
+
+
+@torch.no_grad()
+def test_the_people_sheet_shows_both_ways_in_their_columns() -> None:
+    model, pairs = tiny.state().ema, draw_pairs(GRIDS, 2, seed=2)
+    rows = []
+    for person, pair in zip(PEOPLE, pairs, strict=False):
+        own, character = to_tensor(person.images[0][None]), pair_images(GRIDS, pair).target
+        onto_character, onto_person = model.swap(own, character), model.swap(character, own)
+        shown = (
+            own,
+            character,
+            paste_back(onto_character, character),
+            paste_back(onto_person, own),
+        )
+        rows.append([to_uint8(picture)[0] for picture in shown])
+    names = [person.identity_id for person in PEOPLE[:2]]
+    wanted = contact_sheet(rows, columns=PEOPLE_COLUMNS, captions=names, cell=128)
+    sheet = np.asarray(people_sheet(model, PEOPLE, GRIDS, pairs), int)
+    assert np.abs(sheet - np.asarray(wanted, int)).max() <= 2
+    assert sheet.std() > 20
 
 
 def test_a_sheet_has_a_row_per_pair_and_five_columns() -> None:

@@ -205,11 +205,11 @@ def refresh_manifest(data_dir: Path) -> bool:
     tables = [_manifest_rows(name, read_table(data_dir, name)) for name in album_names(data_dir)]
     wanted = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=LISTED)
     listed = store.read_manifest(data_dir, LISTED)
-    listed = listed[_is_album(listed)]
+    listed = listed[is_album(listed)]
     if listed.to_numpy().tolist() == wanted[list(LISTED)].to_numpy().tolist():
         return False
     manifest = store.read_manifest(data_dir)
-    parts = [part for part in (manifest[~_is_album(manifest)], wanted) if len(part)]
+    parts = [part for part in (manifest[~is_album(manifest)], wanted) if len(part)]
     store.write_manifest(data_dir, pd.concat(parts, ignore_index=True))
     return True
 
@@ -251,7 +251,8 @@ def _folder(data_dir: Path) -> Path:
     return data_dir / "albums"
 
 
-def _is_album(manifest: pd.DataFrame) -> pd.Series:
+def is_album(manifest: pd.DataFrame) -> pd.Series:
+    """Which rows of a manifest are imported pictures: bool, by its column "shard"."""
     return manifest["shard"].str.startswith("albums/", na=False)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from facegraft.adapters.albums import is_album
 from facegraft.adapters.store import SPLITS, SUBJECT_KINDS
 from facegraft.config import ValidateParams
 from facegraft.head_pose import pose_of
@@ -129,11 +130,8 @@ def _identity_excess(manifest: pd.DataFrame) -> np.ndarray:
 def _origins(manifest: pd.DataFrame) -> np.ndarray:
     """Per row a number for its album, or for its subject kind where it is rendered; -1 if null."""
     kinds, names = pd.factorize(manifest["subject_kind"])
-    shards, paths = pd.factorize(manifest["shard"])
-    albums = [p.rsplit(".", 3)[0] if str(p).startswith("albums/") else "" for p in paths]
-    numbers = {name: len(names) + k for k, name in enumerate(sorted({*albums} - {""}))}
-    of_album = np.array([numbers.get(name, -1) for name in [*albums, ""]])[shards]
-    return np.where(of_album >= 0, of_album, kinds)
+    albums, _ = pd.factorize(manifest["grid"])
+    return np.where(is_album(manifest), len(names) + albums, kinds)
 
 
 def _parameter_excess(manifest: pd.DataFrame, bounds: Bounds) -> np.ndarray:

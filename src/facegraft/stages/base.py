@@ -64,11 +64,10 @@ def base(project: Project, params: Params, report: Progress) -> Decision:
 
 def base_params(params: Params) -> Params:
     """The params of the base weights: `base` laid over data and train."""
-    changes = params.base.model_dump()
-    grids = params.data.grids.model_copy(update={"train": changes.pop("grids")})
+    changes = params.base.model_dump(exclude={"grids"})
     return params.model_copy(
         update={
-            "data": params.data.model_copy(update={"grids": grids}),
+            "data": params.data.model_copy(update={"grids": params.base.grids}),
             "train": params.train.model_copy(update=changes),
         }
     )
