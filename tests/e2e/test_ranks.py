@@ -21,7 +21,9 @@ from facegraft.stages.progress import silent
 from facegraft.stages.train import train as train_stage
 from facegraft.training import train
 from tests import tiny
+from tests.album_pictures import PEOPLE
 from tests.live_servers import wait_for
+from tests.rank_losses import RATE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -37,17 +39,19 @@ def started(folder: Path, *command: str, **options: int) -> subprocess.Popen[str
 
 
 def test_two_processes_have_the_losses_of_one() -> None:
-    # Five images are decoded a step: the shares are of two sizes.
-    section = tiny.train_params(steps=4)
-    assert (section.batch_pairs + section.batch_reconstructions) % 2 == 1
+    # Eleven images are decoded a step: the shares are of two sizes.
+    section = tiny.train_params(steps=4, learning_rate=RATE)
+    swaps = section.batch_pairs + 3 * section.batch_people
+    assert (swaps + section.batch_reconstructions) % 2 == 1
     with started(tiny.ROOT, *TORCHRUN, "-m", "tests.rank_losses", "4", stdout=-1) as process:
         lines = process.communicate(timeout=240)[0].splitlines()
     first, second = (json.loads(line) for line in lines if line.startswith("{"))
     assert first["count"] == second["count"] == 2
     assert first == second, "both hold the same losses and the same weights, to the bit"
+    state = tiny.state(steps=4, learning_rate=RATE)
     alone = [
         {**metrics.losses, "gradient_norm": metrics.gradient_norm}
-        for metrics in train(tiny.state(steps=4), [tiny.faces()], section)
+        for metrics in train(state, [tiny.faces()], section, PEOPLE)
     ]
     for mine, expected in zip(first["losses"], alone, strict=True):
         assert mine == pytest.approx(expected, rel=2e-5, abs=2e-6)
