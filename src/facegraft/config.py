@@ -180,6 +180,7 @@ class LossWeights(Section):
     anchor_loss: float = Field(ge=0)
     shift_loss: float = Field(ge=0)
     tint_loss: float = Field(ge=0)
+    paint_loss: float = Field(ge=0)
     sight_loss: float = Field(ge=0)
     contrast_loss: float = Field(ge=0)
     consistency_loss: float = Field(ge=0)

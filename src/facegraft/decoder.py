@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from facegraft.config import NUM_LATENTS
 from facegraft.encoder import FINEST
 from facegraft.latents import Layout, points_scale, texture_scale
+from facegraft.paint import by_kind, paint_colours
 from facegraft.points import Moved, PointMover, colours_at, spread
 from facegraft.strokes import coverage
 from facegraft.texture import Ink, Painter, Retouch, TextureReader, bend, within
@@ -143,7 +144,9 @@ class Decoder(nn.Module):
         image = bent + change
         if self.ink is not None and moved is not None:
             before, after = self._painted(*moved)
-            image = image + self.ink(x, self.vectors(z), image, bend(before, flow), after)
+            colours = by_kind(paint_colours(texture, moved[0][:, -self.strokes :]))
+            change = self.ink.recoloured(self.vectors(z), colours)
+            image = image + self.ink(x, colours, change, image, bend(before, flow), after)
         return Decoded(within(image), mask_logits, flow)
 
     def vectors(self, z: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.latents import Layout, points_scale, texture_scale
-from facegraft.points import LOOK, PointReader, PointsRead, colours_at
-from facegraft.strokes import BROW_POINTS, BROW_STEPS
+from facegraft.paint import paint_colours
+from facegraft.points import LOOK, PointReader, PointsRead
 
 FINEST = 32
 """Pixels of the encoder's first stage and of the decoder's last layer, whatever the picture's size.
@@ -25,10 +25,6 @@ Shape is decided here at the same cost for any size; sharpness comes from textur
 
 COARSEST = 4
 """Pixels of the last stage, from which the vectors are read."""
-
-
-FINE = 2
-"""Pixels across that the colour of a brow or an iris is the mean of."""
 
 
 THUMBNAIL = 5
@@ -79,23 +75,6 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.norm_widen(self.widen(x)))
         return torch.relu(x + self.norm_refine(self.refine(x)))
-
-
-def within_paint(outlines: Tensor) -> Tensor:
-    """Places whose colour is the paint's, not that of what lies beside it.
-
-    Args:
-        outlines: (B, STROKES, 2), see `strokes`.
-
-    Returns:
-        (B, STROKES, 2): between a brow's edges; between an iris' pupil and its rim, on three sides.
-    """
-    edges = outlines[:, :BROW_POINTS].unflatten(1, (2, 2, BROW_STEPS))
-    brows = edges.mean(dim=2, keepdim=True).lerp(edges, 0.4)
-    middle, right, up = outlines[:, BROW_POINTS:].unflatten(1, (2, 3)).unbind(dim=2)
-    rims = torch.stack([2 * middle - right, right, up], dim=2)
-    irises = middle[:, :, None].lerp(rims, 0.7)
-    return torch.cat([brows.flatten(1, 3), irises.flatten(1, 2)], dim=1)
 
 
 class LatentNorm(nn.Module):
@@ -236,7 +215,7 @@ class Encoder(nn.Module):
             summary = F.leaky_relu(summary + self.measured(measured), 0.2)
             painted = places[:, places.shape[1] - self.strokes :]
             if self.strokes:
-                told.append(colours_at(image, within_paint(painted), FINE).flatten(1))
+                told.append(paint_colours(image, painted).flatten(1))
         colours = self.colours(torch.cat(told, dim=1))
         return Features(maps, torch.cat([summary, colours], dim=1), points)
 

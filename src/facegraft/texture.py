@@ -91,7 +91,9 @@ class Ink(nn.Module):
     """Wipes out brows and irises where they were and draws them where they come to lie.
 
     It works at half the picture's side, but only where there is paint, and in the eye about an
-    iris: let loose everywhere at that resolution a retouch learns to blur.
+    iris: let loose everywhere at that resolution a retouch learns to blur. How the paint's colour
+    changes is said once for all brows and once for both irises, and laid over as far as a pixel
+    shows the paint; a pupil, a highlight or a lid keeps its own.
 
     Args:
         channels: of the trunk's features.
@@ -108,31 +110,57 @@ class Ink(nn.Module):
     def __init__(self, channels: int, vectors: int) -> None:
         super().__init__()
         self.told = nn.Conv2d(channels, self.TOLD, 1)
-        self.colours = nn.Linear(vectors, self.WIDTH)
-        nn.init.zeros_(self.colours.weight)
-        nn.init.zeros_(self.colours.bias)
-        self.first = nn.Conv2d(4 * (3 + 2 * KINDS) + self.TOLD, self.WIDTH, 3, padding=1)
+        self.change = nn.Linear(vectors + 3 * KINDS, 3 * KINDS)
+        nn.init.zeros_(self.change.weight)
+        nn.init.zeros_(self.change.bias)
+        seen = 4 * (3 + 2 * KINDS + 3 * KINDS) + 2 * 3 * KINDS
+        self.first = nn.Conv2d(seen + self.TOLD, self.WIDTH, 3, padding=1)
         self.second = nn.Conv2d(self.WIDTH, self.WIDTH, 3, padding=1)
-        self.last = nn.Conv2d(self.WIDTH, 12, 3, padding=1)
+        self.last = nn.Conv2d(self.WIDTH, 4 * (3 + KINDS), 3, padding=1)
         nn.init.normal_(self.last.weight, std=1e-2)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
+    def recoloured(self, vectors: Tensor, colours: Tensor) -> Tensor:
+        """How the paint's colours change.
+
+        Args:
+            vectors: (B, V), fused, see `Decoder.vectors`.
+            colours: (B, KINDS, 3) in [-1, 1], as the target shows them.
+
+        Returns:
+            (B, KINDS, 3).
+        """
+        change: Tensor = self.change(torch.cat([vectors, colours.flatten(1)], dim=1))
+        return change.view_as(colours)
+
     def forward(
-        self, x: Tensor, vectors: Tensor, image: Tensor, before: Tensor, after: Tensor
+        self,
+        x: Tensor,
+        colours: Tensor,
+        change: Tensor,
+        image: Tensor,
+        before: Tensor,
+        after: Tensor,
     ) -> Tensor:
         """What to add to an image (B, 3, S, S).
 
         Args:
-            x: (B, C, h, h), the trunk's features. vectors: (B, V), see `Decoder.vectors`.
+            x: (B, C, h, h), the trunk's features.
+            colours, change: (B, KINDS, 3), see `recoloured`.
             before, after: (B, KINDS, S, S) in [0, 1], where the image shows paint and where the
                 swap shall.
         """
-        told = F.interpolate(self.told(x), image.shape[-1] // 2, mode="bilinear")
-        shown = F.pixel_unshuffle(torch.cat([image, before, after], dim=1), 2)
-        y = self.first(torch.cat([shown, told], dim=1)) + self.colours(vectors)[..., None, None]
-        y = F.leaky_relu(y, 0.2)
+        side = image.shape[-1]
+        off = (image[:, None] - colours[..., None, None]) * after[:, :, None]  # (B, KINDS, 3, S, S)
+        shown = F.pixel_unshuffle(torch.cat([image, before, after, off.flatten(1, 2)], dim=1), 2)
+        told = F.interpolate(self.told(x), side // 2, mode="bilinear")
+        known = torch.cat([colours, change], dim=1).flatten(1)[..., None, None]
+        known = known.expand(-1, -1, side // 2, side // 2)
+        y = F.leaky_relu(self.first(torch.cat([shown, told, known], dim=1)), 0.2)
         y = self.last(y + F.leaky_relu(self.second(y), 0.2))
-        return F.pixel_shuffle(y, 2) * self._where(torch.maximum(before, after))
+        added, shows = F.pixel_shuffle(y, 2).split((3, KINDS), dim=1)
+        laid = torch.einsum("bkhw,bkc->bchw", torch.sigmoid(shows) * after, change)
+        return laid + added * self._where(torch.maximum(before, after))
 
     def _where(self, paint: Tensor) -> Tensor:
         """Where there is paint or the eye about it: (B, KINDS, S, S) -> (B, 1, S, S) in [0, 1]."""

@@ -29,8 +29,11 @@ from facegraft.device import autocast_for
 from facegraft.encoder import Encoder
 from facegraft.latents import Layout, fuse, source_weights
 from facegraft.model import Model, ModelConfig
+from facegraft.paint import by_kind, by_stroke, paint_colours
 from facegraft.points import PointsRead, colours_at
+from facegraft.strokes import STROKES
 from facegraft.teachers import Teachers
+from facegraft.texture import Ink
 
 
 class NonFiniteLoss(RuntimeError):
@@ -227,11 +230,28 @@ def point_losses(model: Model, batch: Batch, z: Tensor, read: PointsRead) -> dic
     moved = ranks.shared(model.decoder.mover, at[target], colours[target], fused)
     known = colours_at(batch.images[: batch.rendered], places)
     both = seen[swap] * seen[target]
+    if model.decoder.ink is not None:
+        values["paint_loss"] = paint_loss(model.decoder.ink, batch, fused, at)
     return values | {
         "shift_loss": loss.place_loss(moved.shift, places[swap] - places[target], seen[swap]),
         "tint_loss": loss.tint_loss(moved.tint, known[swap], known[target], both),
         "sight_loss": loss.sight_loss(moved.sight, seen[swap]),
     }
+
+
+def paint_loss(ink: Ink, batch: Batch, fused: Tensor, at: Tensor) -> Tensor:
+    """Whether the change of brows' and irises' colours is known, by the pairs of the batch.
+
+    Args:
+        fused: (M, V), the vector latents of each. at: (N + J, K, 2), the points as they are read.
+    """
+    swap, target = batch.moved_swap, batch.moved_target
+    outlines = batch.anchors[:, -STROKES:]
+    seen = outlines[..., 2]
+    known = paint_colours(batch.images[: batch.rendered], outlines[..., :2])
+    read = by_kind(paint_colours(batch.images[target], at[target, -STROKES:]))
+    change = by_stroke(ranks.shared(ink.recoloured, fused, read))
+    return loss.tint_loss(change, known[swap], known[target], seen[swap] * seen[target])
 
 
 def taken_elements(layout: Layout, parts: Sequence[str | None]) -> Tensor:

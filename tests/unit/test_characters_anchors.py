@@ -21,9 +21,8 @@ from facegraft.characters import (
 )
 from facegraft.characters.regions import CODE_GROUPS
 from facegraft.dataset import REGIONS
-from facegraft.encoder import FINE, within_paint
 from facegraft.images import to_tensor
-from facegraft.points import colours_at
+from facegraft.paint import paint_colours
 from facegraft.strokes import BROW_POINTS, STROKES, coverage
 
 
@@ -103,8 +102,8 @@ def test_the_colour_within_an_iris_is_the_irises_own(assets: Assets) -> None:
         eyes = replace(sample_identity(assets, np.random.default_rng(5)), iris_hue=hue)
         drawn = render(assets, eyes, Attributes(expression={"eyeWideLeft": 1.0}), 128)
         image = to_tensor(drawn.image.transpose(2, 0, 1)[None].copy())
-        places = within_paint(torch.from_numpy(drawn.anchors[None, -STROKES:, :2]))
-        return colours_at(image, places[:, BROW_POINTS:], FINE)[0]  # red, green, blue
+        outlines = torch.from_numpy(drawn.anchors[None, -STROKES:, :2])
+        return paint_colours(image, outlines)[0, BROW_POINTS:]  # red, green, blue
 
     brown, blue = colours(-1.0), colours(1.0)
     assert ((blue - brown)[:, 2] > 0.2).all(), "every place, the upper ones too"

@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter
 from facegraft.batches import draw_batch
 from facegraft.dataset import Grid
 from facegraft.decoder import Decoder
-from facegraft.encoder import within_paint
 from facegraft.model import ModelConfig
+from facegraft.paint import within_paint
 from facegraft.points import Moved
 from facegraft.strokes import BROW_POINTS, IRIS_POINTS, STROKES, coverage
 from facegraft.texture import Ink, bend
