@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 from facegraft.config import TrainParams
 from facegraft.dataset import FEATURES, Grid, Mix
 from facegraft.images import to_tensor
+
+T = TypeVar("T")
 
 CHANGED_LEVEL = 0.06
 """A pixel counts as changed where the true swap differs from the target by more, in [-1, 1]."""
@@ -118,7 +120,7 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
     return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
 
 
-def drawn_ahead(draw: Callable[[int], Batch], params: TrainParams, step: int) -> Iterator[Batch]:
+def drawn_ahead(draw: Callable[[int], T], params: TrainParams, step: int) -> Iterator[T]:
     """The batches from `step` on, each drawn while the one before it is trained on.
 
     Args:
@@ -232,14 +234,18 @@ def _pairs(
     while len(drawn) < params.batch_pairs:
         mix = mixes[int(rng.integers(len(mixes)))]
         own, base, donor = place[mix.row], place[mix.base], place[mix.donor]
-        ways = _ways(own, base, donor)
+        ways = proven_swaps(own, base, donor)
         drawn.append((*ways[int(rng.integers(len(ways)))], mix.region))
     source, target, true_swap, transplant = zip(*drawn, strict=True)
     return np.array(source), np.array(target), np.array(true_swap), transplant
 
 
-def _ways(own: int, base: int, donor: int) -> tuple[tuple[int, int, int], ...]:
-    """Rows of source, target and true swap whose region swap a mixed row `own` proves."""
+def proven_swaps(own: int, base: int, donor: int) -> tuple[tuple[int, int, int], ...]:
+    """Rows of source, target and true swap whose region swap a mixed row `own` proves.
+
+    Args:
+        own: the mixed row, `base` but for the region that it has of `donor`.
+    """
     return ((donor, base, own), (own, base, own), (base, own, base))
 
 
@@ -255,7 +261,7 @@ def _moves(
     parts = [
         (*way, mix.region)
         for mix in mixes
-        for way in _ways(place[mix.row], place[mix.base], place[mix.donor])
+        for way in proven_swaps(place[mix.row], place[mix.base], place[mix.donor])
     ]
     every = [
         (source * columns + a, target * columns + b, truth * columns + b, part)

@@ -232,7 +232,11 @@ class TrainParams(Section):
         description="decoder width at 32 px"
     )
     steps: Count = Field(description="budget of optimiser steps")
-    teach_steps: int = Field(ge=0, description="first steps that train the encoder alone")
+    teach_steps: int = Field(ge=0, description="first steps, which decode nothing")
+    freeze_encoder: bool = Field(description="the encoder does not learn after teach_steps")
+    move_steps: int = Field(
+        ge=0, description="steps after teach_steps that teach the point mover alone"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         description="where training, evaluation and swaps compute; auto: a GPU where there is one"
     )
@@ -265,6 +269,8 @@ class TrainParams(Section):
             raise ValueError(
                 f"identity and attribute together name each latent 0 to {NUM_LATENTS - 1} once"
             )
+        if self.move_steps and not self.freeze_encoder:
+            raise ValueError("move_steps need freeze_encoder: true, each picture is read once")
         if self.batch_regions > self.batch_pairs:
             raise ValueError("batch_regions are some of batch_pairs, no more")
         if not any(self.identity.values()) or not any(self.attribute.values()):
@@ -292,6 +298,8 @@ class BaseParams(Section):
     )
     steps: Count
     teach_steps: int = Field(ge=0)
+    freeze_encoder: bool
+    move_steps: int = Field(ge=0)
     learning_rate: Positive
     warmup_steps: int = Field(ge=0)
     ema_decay: Annotated[float, Field(ge=0, lt=1)]

@@ -106,6 +106,8 @@ def combine_gradients(split: nn.Module, whole: nn.Module) -> None:
         return
     for module, parts in ((split, 1), (whole, count())):
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        if not gradients:
+            continue  # nothing of it learns in this step
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
         pieces = (flat / parts).split([gradient.numel() for gradient in gradients])

@@ -27,13 +27,11 @@ from facegraft.config import TrainParams
 from facegraft.dataset import Grid, Person
 from facegraft.device import autocast_for
 from facegraft.encoder import Encoder
-from facegraft.latents import Layout, fuse, source_weights
+from facegraft.latents import fuse, source_weights
 from facegraft.model import Model, ModelConfig
-from facegraft.paint import by_kind, by_stroke, paint_colours
-from facegraft.points import PointsRead, colours_at
-from facegraft.strokes import STROKES
+from facegraft.moves import MoveReader, Moves, move_losses, moves_of_batch
+from facegraft.points import PointsRead
 from facegraft.teachers import Teachers
-from facegraft.texture import Ink
 
 
 class NonFiniteLoss(RuntimeError):
@@ -127,22 +125,27 @@ def train(
     device = state.model.device
     autocast = autocast_for(params, device)
 
-    def draw(step: int) -> Batch:
+    def draw(step: int) -> Batch | None:
+        if phase_of(step, state.model, params).moves_alone:
+            return None
         return with_people(draw_batch(grids, params, step), people, params, step)
 
-    batches = drawn_ahead(draw, params, state.step)
+    batches, reader = drawn_ahead(draw, params, state.step), MoveReader(state.model, grids, params)
     state.model.train()
     while state.step < params.steps:
         started = time.perf_counter()
-        learning_rate = scheduled_rate(state.step, params)
+        phase = phase_of(state.step, state.model, params)
+        if phase.frozen:
+            freeze_encoder(state)
+        learning_rate = phase.learning_rate
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate * group["scale"]
-        batch = next(batches).to(device)
+        batch = next(batches) or reader.draw(state.step)
         with autocast:
-            values = step_losses(state, batch, params)
+            values = step_losses(state, batch.to(device), params)
         total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
         if not torch.isfinite(total):
-            raise NonFiniteLoss(_describe_non_finite(state.step, values, batch))
+            raise NonFiniteLoss(_describe_non_finite(state.step, values, batch.keys))
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         ranks.combine_gradients(state.model, state.teachers)
@@ -155,28 +158,43 @@ def train(
             losses={name: value.item() for name, value in values.items()},
             learning_rate=learning_rate,
             gradient_norm=norm.item(),
-            images_per_second=len(batch.images) / (time.perf_counter() - started),
+            images_per_second=len(batch.keys) / (time.perf_counter() - started),
         )
 
 
-def step_losses(state: TrainState, batch: Batch, params: TrainParams) -> dict[str, Tensor]:
-    """Every loss of one step by its name; the encoder's alone while `teach_steps` last."""
-    model, layout = state.model, state.model.layout
-    z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N + J, L)
+def step_losses(state: TrainState, batch: Batch | Moves, params: TrainParams) -> dict[str, Tensor]:
+    """Every loss of one step by its name, see `Phase`."""
+    model = state.model
+    if isinstance(batch, Moves):
+        return move_losses(model.decoder, batch)
+    phase = phase_of(state.step, model, params)
+    values: dict[str, Tensor] = {}
+    with torch.set_grad_enabled(not phase.frozen):
+        z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N + J, L)
+    if not phase.frozen:
+        values |= encoder_losses(state, batch, z, points)
+    if points is not None:
+        values |= move_losses(model.decoder, moves_of_batch(model, batch, z, points.places))
+    return values | swap_losses(state, batch, z) if phase.decodes else values
+
+
+def encoder_losses(
+    state: TrainState, batch: Batch, z: Tensor, points: PointsRead | None
+) -> dict[str, Tensor]:
+    """What the latents (N + J, L) say of what is known, and whether those agree that should."""
+    layout, groups = state.model.layout, state.teachers.groups
     identity_read, attribute_read = state.teachers(z[: batch.rendered])
     values = {
         "identity_teacher_loss": loss.teacher_loss(
-            identity_read, batch.identity_code, state.teachers.groups["identity"].values()
+            identity_read, batch.identity_code, groups["identity"].values()
         ),
         "attribute_teacher_loss": loss.teacher_loss(
-            attribute_read, batch.attribute_code, state.teachers.groups["attribute"].values()
+            attribute_read, batch.attribute_code, groups["attribute"].values()
         ),
         "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
         "consistency_loss": loss.attribute_loss(layout, z[batch.true_swap], z[batch.target]),
     }
-    if points is not None:
-        values |= point_losses(model, batch, z, points)
-    return values if state.step < params.teach_steps else values | swap_losses(state, batch, z)
+    return values if points is None else values | {"anchor_loss": read_loss(batch, points)}
 
 
 def swap_losses(state: TrainState, batch: Batch, z: Tensor) -> dict[str, Tensor]:
@@ -189,7 +207,8 @@ def swap_losses(state: TrainState, batch: Batch, z: Tensor) -> dict[str, Tensor]
     fused = fuse(layout, z[source], z[target], weights)  # (P + F, L)
     decoded = ranks.shared(model.decoder, torch.cat([fused, z[batch.reconstructed]]))
     with torch.no_grad():
-        seen = ranks.shared(state.ema.encoder, batch.images)  # (N + J, L)
+        learns = z.requires_grad  # else it is the averaged encoder already
+        seen = ranks.shared(state.ema.encoder, batch.images) if learns else z  # (N + J, L)
         wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
     z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + F + R, L)
     swaps, pairs = len(source), len(batch.source)
@@ -215,51 +234,11 @@ def swap_losses(state: TrainState, batch: Batch, z: Tensor) -> dict[str, Tensor]
     return values
 
 
-def point_losses(model: Model, batch: Batch, z: Tensor, read: PointsRead) -> dict[str, Tensor]:
-    """Whether surface points are read rightly, and moved rightly by the pairs of the batch."""
+def read_loss(batch: Batch, read: PointsRead) -> Tensor:
+    """Whether surface points are read rightly, by every stage of the reader."""
     places, seen = batch.anchors[..., :2], batch.anchors[..., 2]
     stages = [loss.place_loss(stage[: batch.rendered], places, seen) for stage in read.stages]
-    values = {"anchor_loss": torch.stack(stages).mean()}
-    if model.decoder.mover is None:
-        return values
-    swap, target, vectors = batch.moved_swap, batch.moved_target, model.decoder.vectors(z)
-    taken = taken_elements(model.layout, batch.moved_part).to(z.device)  # (M, V)
-    fused = torch.where(taken, vectors[batch.moved_source], vectors[target])
-    at = read.places.detach()
-    colours = colours_at(batch.images, at)
-    moved = ranks.shared(model.decoder.mover, at[target], colours[target], fused)
-    known = colours_at(batch.images[: batch.rendered], places)
-    both = seen[swap] * seen[target]
-    if model.decoder.ink is not None:
-        values["paint_loss"] = paint_loss(model.decoder.ink, batch, fused, at)
-    return values | {
-        "shift_loss": loss.place_loss(moved.shift, places[swap] - places[target], seen[swap]),
-        "tint_loss": loss.tint_loss(moved.tint, known[swap], known[target], both),
-        "sight_loss": loss.sight_loss(moved.sight, seen[swap]),
-    }
-
-
-def paint_loss(ink: Ink, batch: Batch, fused: Tensor, at: Tensor) -> Tensor:
-    """Whether the change of brows' and irises' colours is known, by the pairs of the batch.
-
-    Args:
-        fused: (M, V), the vector latents of each. at: (N + J, K, 2), the points as they are read.
-    """
-    swap, target = batch.moved_swap, batch.moved_target
-    outlines = batch.anchors[:, -STROKES:]
-    seen = outlines[..., 2]
-    known = paint_colours(batch.images[: batch.rendered], outlines[..., :2])
-    read = by_kind(paint_colours(batch.images[target], at[target, -STROKES:]))
-    change = by_stroke(ranks.shared(ink.recoloured, fused, read))
-    return loss.tint_loss(change, known[swap], known[target], seen[swap] * seen[target])
-
-
-def taken_elements(layout: Layout, parts: Sequence[str | None]) -> Tensor:
-    """Which elements of the vector latents a swap takes from the source: bool (P, V)."""
-    dimensions = list(layout.vector_dimensions)
-    sizes = torch.tensor([layout.sizes[k] for k in dimensions])
-    rows = {part: source_weights(layout, part and (part,))[dimensions] for part in set(parts)}
-    return torch.stack([rows[part] for part in parts]).repeat_interleave(sizes, dim=1) > 0
+    return torch.stack(stages).mean()
 
 
 def _encode(encoder: Encoder, images: Tensor) -> tuple[Tensor, PointsRead | None]:
@@ -268,11 +247,48 @@ def _encode(encoder: Encoder, images: Tensor) -> tuple[Tensor, PointsRead | None
     return encoder.project(images, features), features.points
 
 
-def scheduled_rate(step: int, params: TrainParams) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the learning rate."""
+@dataclass(frozen=True)
+class Phase:
+    """What a step teaches.
+
+    First, for `teach_steps`, encoder and mover, nothing being decoded; then all. Where
+    `freeze_encoder` asks for it the encoder stays as it is after that, `move_steps` teach the
+    mover alone, by pairs of whole grids, and the rest what decodes; each part anneals by itself.
+    """
+
+    frozen: bool
+    moves_alone: bool
+    decodes: bool
+    learning_rate: float
+
+
+def phase_of(step: int, model: Model, params: TrainParams) -> Phase:
+    """What `step` teaches a model; one that moves no points has no steps of the mover alone."""
+    if not params.freeze_encoder:
+        rate = scheduled_rate(step, params.steps, params)
+        return Phase(False, False, step >= params.teach_steps, rate)
+    taught = params.teach_steps
+    moved = taught + (params.move_steps if model.decoder.mover is not None else 0)
+    starts = (0, taught, moved, params.steps)
+    part = sum(step >= start for start in starts[1:3])
+    first, last = starts[part : part + 2]
+    rate = scheduled_rate(step - first, last - first, params)
+    return Phase(part > 0, part == 1, part == 2, rate)
+
+
+def freeze_encoder(state: TrainState) -> None:
+    """The averaged encoder is the encoder from now on; nothing moves it any more."""
+    encoder = state.model.encoder
+    if encoder.training:
+        encoder.load_state_dict(state.ema.encoder.state_dict())
+        encoder.eval().requires_grad_(False)
+
+
+def scheduled_rate(step: int, steps: int, params: TrainParams) -> float:
+    """Linear warm-up, then a cosine to a hundredth of the learning rate after `steps`."""
     if step < params.warmup_steps:
         return params.learning_rate * (step + 1) / params.warmup_steps
-    done = (step - params.warmup_steps) / max(params.steps - params.warmup_steps, 1)
+    done = (step - params.warmup_steps) / max(steps - params.warmup_steps, 1)
     return params.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -288,6 +304,6 @@ def follow(ema: nn.Module, model: nn.Module, decay: float) -> None:
             averaged.copy_(current)
 
 
-def _describe_non_finite(step: int, values: dict[str, Tensor], batch: Batch) -> str:
+def _describe_non_finite(step: int, values: dict[str, Tensor], keys: Sequence[str]) -> str:
     bad = ", ".join(f"{name}={value.item()}" for name, value in values.items())
-    return f"step {step}: a loss is not finite ({bad}); images {', '.join(batch.keys)}"
+    return f"step {step}: a loss is not finite ({bad}); images {', '.join(keys)}"

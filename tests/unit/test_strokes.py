@@ -97,12 +97,34 @@ def test_ink_changes_nothing_where_there_is_no_paint() -> None:
     torch.manual_seed(0)
     ink = Ink(4, 5)
     before = coverage(outlines(), 64)
-    image, x, vectors = torch.rand(1, 3, 64, 64), torch.rand(1, 4, 32, 32), torch.rand(1, 5)
-    change = ink(x, vectors, image, before, torch.zeros_like(before))
+    image, x, colours = torch.rand(1, 3, 64, 64), torch.rand(1, 4, 32, 32), torch.rand(1, 2, 3)
+    change = ink(x, colours, -colours, image, before, torch.zeros_like(before))
     assert change.shape == image.shape
     assert change[..., :8, :].abs().max() < 0.01 * change.abs().max()  # the forehead
     assert change[..., 56:, :].abs().max() < 0.01 * change.abs().max()  # the chin
     assert change.abs().max() > 1e-3
+
+
+def test_ink_lays_each_kinds_change_of_colour_over_where_it_comes_to_lie() -> None:
+    ink = Ink(4, 5)
+    torch.nn.init.zeros_(ink.last.weight)  # adds nothing, and half shows everywhere
+    paint = coverage(outlines(), 64)
+    image, x = torch.rand(1, 3, 64, 64), torch.rand(1, 4, 32, 32)
+    change = torch.tensor([[[0.2, 0.0, -0.2], [0.0, 0.6, 0.0]]])  # brows, irises
+    laid = ink(x, torch.zeros(1, 2, 3), change, image, torch.zeros_like(paint), paint)
+    expected = 0.5 * sum(paint[:, k, None] * change[:, k, :, None, None] for k in range(2))
+    torch.testing.assert_close(laid, expected)
+    assert laid[:, 1].max() > 0.25  # an iris
+    assert laid[:, 0].max() > 0.08  # a brow
+
+
+def test_ink_hears_the_change_from_the_latents_and_from_what_the_target_shows() -> None:
+    ink = Ink(4, 5)
+    colours = torch.rand(3, 2, 3)
+    assert not ink.recoloured(torch.rand(3, 5), colours).any()  # untaught it changes nothing
+    with torch.no_grad():
+        ink.change.weight[:, 5:] = -torch.eye(6)
+    torch.testing.assert_close(ink.recoloured(torch.rand(3, 5), colours), -colours)
 
 
 def test_ink_draws_in_the_eye_about_an_iris_but_not_beside_a_brow() -> None:
@@ -187,8 +209,8 @@ def test_ink_sees_the_paint_where_the_flow_brings_it() -> None:
         places, moved = model.decoder._moved(z, texture)
         before, after = model.decoder._painted(places, moved)
     assert decoded.flow.abs().max() > 0.05
-    torch.testing.assert_close(seen[0][3], bend(before, decoded.flow))
-    torch.testing.assert_close(seen[0][4], after)
+    torch.testing.assert_close(seen[0][4], bend(before, decoded.flow))
+    torch.testing.assert_close(seen[0][5], after)
 
 
 def test_the_outlines_teach_their_places_but_no_flow() -> None:

@@ -44,7 +44,7 @@ from facegraft.training import train as train_steps
 
 METHOD = (
     "album_batches", "batches", "decoder", "device", "encoder", "latents", "losses", "model",
-    "paint", "points", "ranks", "strokes", "teachers", "texture", "training",
+    "moves", "paint", "points", "ranks", "strokes", "teachers", "texture", "training",
 )  # fmt: skip
 """Modules that the weights depend on; dvc.yaml names them too."""
 
