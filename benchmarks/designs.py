@@ -77,10 +77,12 @@ def main() -> None:
 
 
 def _budget(params: Params, steps: int, teach: int) -> Params:
-    """The recipe of the base weights, shortened: warm-up and average in proportion."""
+    """The base weights' batches and rate, shortened: warm-up and average in proportion."""
     recipe = params.base.model_dump(exclude={"grids"}) | {
         "steps": steps,
         "teach_steps": teach,
+        "freeze_encoder": False,  # not every design has points to be moved alone
+        "move_steps": 0,
         "warmup_steps": steps // 20,
         "ema_decay": 0.99,
         "init": "scratch",
