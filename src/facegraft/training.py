@@ -175,7 +175,13 @@ def step_losses(state: TrainState, batch: Batch | Moves, params: TrainParams) ->
         values |= encoder_losses(state, batch, z, points)
     if points is not None:
         values |= move_losses(model.decoder, moves_of_batch(model, batch, z, points.places))
-    return values | swap_losses(state, batch, z) if phase.decodes else values
+    if not phase.decodes:
+        return values
+    seen = z  # a frozen encoder is the averaged one
+    if not phase.frozen:
+        with torch.no_grad():
+            seen = ranks.shared(state.ema.encoder, batch.images)  # (N + J, L)
+    return values | swap_losses(state, batch, z, seen)
 
 
 def encoder_losses(
@@ -197,8 +203,12 @@ def encoder_losses(
     return values if points is None else values | {"anchor_loss": read_loss(batch, points)}
 
 
-def swap_losses(state: TrainState, batch: Batch, z: Tensor) -> dict[str, Tensor]:
-    """What the decoder makes of the latents (N + J, L): every pair's swap, and reconstructions."""
+def swap_losses(state: TrainState, batch: Batch, z: Tensor, seen: Tensor) -> dict[str, Tensor]:
+    """What the decoder makes of the latents (N + J, L): every pair's swap, and reconstructions.
+
+    Args:
+        seen: (N + J, L), the latents as the averaged encoder reads them; they take no gradient.
+    """
     model, layout = state.model, state.model.layout
     source = torch.cat([batch.source, batch.foreign_source])
     target = torch.cat([batch.target, batch.foreign_target])
@@ -206,10 +216,7 @@ def swap_losses(state: TrainState, batch: Batch, z: Tensor) -> dict[str, Tensor]
     weights = torch.stack([source_weights(layout, part and (part,)) for part in parts])
     fused = fuse(layout, z[source], z[target], weights)  # (P + F, L)
     decoded = ranks.shared(model.decoder, torch.cat([fused, z[batch.reconstructed]]))
-    with torch.no_grad():
-        learns = z.requires_grad  # else it is the averaged encoder already
-        seen = ranks.shared(state.ema.encoder, batch.images) if learns else z  # (N + J, L)
-        wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
+    wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
     z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + F + R, L)
     swaps, pairs = len(source), len(batch.source)
     known = torch.cat([batch.foreign_target[batch.foreign_same], batch.reconstructed])

@@ -15,6 +15,7 @@ from facegraft.config import TrainParams
 from facegraft.dataset import Grid, Mix
 from facegraft.model import ModelConfig
 from facegraft.moves import MoveReader, move_losses, moves_of_batch
+from facegraft.stages.train import _may_stop
 from facegraft.strokes import STROKES
 from facegraft.training import TrainState, init_state, phase_of, step_losses, train
 from tests import tiny
@@ -179,3 +180,15 @@ def test_a_frozen_encoder_gets_no_gradient_from_what_is_decoded() -> None:
 def test_steps_of_the_mover_alone_need_an_encoder_that_stays() -> None:
     with pytest.raises(ValidationError, match="freeze_encoder"):
         tiny.train_params(move_steps=3)
+
+
+def test_training_does_not_stop_before_anything_was_decoded() -> None:
+    section = tiny.train_params(**PHASED)
+    params = tiny.params().model_copy(update={"train": section})
+    state = started(section, painted_faces())
+    content = {name: bound / 2 for name, bound in section.thresholds.model_dump().items()}
+    stops = []
+    for step in range(7):
+        state.step = step
+        stops.append(_may_stop(content, state, params))
+    assert stops == 5 * [False] + 2 * [True]

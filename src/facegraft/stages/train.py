@@ -256,7 +256,8 @@ def _log_sheets(run: Run, state: TrainState, faces: Faces) -> None:
 
 def _may_stop(losses: dict[str, float], state: TrainState, params: Params) -> bool:
     """All four below their thresholds, and the decoder has been trained at all."""
-    return state.step > params.train.teach_steps and all_below(losses, params.train.thresholds)
+    undecoded = params.train.teach_steps + params.train.move_steps
+    return state.step > undecoded and all_below(losses, params.train.thresholds)
 
 
 def _start(
