@@ -15,6 +15,7 @@ from facegraft.config import TrainParams
 from facegraft.dataset import Grid, Mix
 from facegraft.model import ModelConfig
 from facegraft.moves import MoveReader, move_losses, moves_of_batch
+from facegraft.paint import by_kind, by_stroke
 from facegraft.stages.train import _may_stop
 from facegraft.strokes import STROKES
 from facegraft.training import TrainState, init_state, phase_of, step_losses, train
@@ -48,12 +49,17 @@ def test_every_pair_is_one_whose_truth_the_grid_holds() -> None:
     moves = reader.draw(3)
     read = reader.read[0]
 
-    def row(vectors: torch.Tensor, of: torch.Tensor) -> list[int]:
-        nearest = torch.cdist(vectors.flatten(1), of.float().flatten(1)).argmin(dim=1)
-        return (nearest // grid.images.shape[1]).tolist()
+    columns = grid.images.shape[1]
 
-    targets, swaps = (row(one.vectors, read.vectors) for one in (moves.target, moves.swap))
+    def cells(vectors: torch.Tensor, elements: torch.Tensor | slice = slice(None)) -> list[int]:
+        known = read.vectors.float()[:, elements]
+        return torch.cdist(vectors[:, elements], known).argmin(dim=1).tolist()
+
+    target_cells, swap_cells = (cells(one.vectors) for one in (moves.target, moves.swap))
+    targets, swaps = ([cell // columns for cell in one] for one in (target_cells, swap_cells))
+    assert [c % columns for c in swap_cells] == [c % columns for c in target_cells]
     assert [int(key.split("/")[1][1:]) for key in moves.keys] == targets
+    sources = [cell // columns for cell in cells(moves.fused, elements_of(state, "nose"))]
     eyes = taken_rows(state, moves.fused, moves.target.vectors)
     pairs = [(*pair, part) for *pair, part in zip(targets, swaps, eyes, strict=True)]
     whole = [(target, swap) for target, swap, part in pairs if not part]
@@ -61,16 +67,27 @@ def test_every_pair_is_one_whose_truth_the_grid_holds() -> None:
     assert parts <= {(0, 3), (3, 0)}  # target is the base, or the mix itself
     assert parts
     assert all(target != swap for target, swap in whole)
+    triples = zip(sources, swaps, eyes, strict=True)
+    assert all(source == swap for source, swap, part in triples if not part)
+
+
+def elements_of(state: TrainState, region: str) -> torch.Tensor:
+    """Which elements of the vectors are a sub-dimension's: bool (V,)."""
+    layout = state.model.layout
+    owners = [k for k in layout.vector_dimensions for _ in range(layout.sizes[k])]
+    return torch.tensor([k in layout.identity[region] for k in owners])
 
 
 def taken_rows(state: TrainState, fused: torch.Tensor, target: torch.Tensor) -> list[bool]:
     """Whether only the eyes of a pair were taken from the source."""
-    layout = state.model.layout
-    owners = [k for k in layout.vector_dimensions for _ in range(layout.sizes[k])]
-    nose = torch.tensor([k in layout.identity["nose"] for k in owners])
-    return [
-        bool(torch.equal(one[nose], other[nose])) for one, other in zip(fused, target, strict=True)
-    ]
+    nose = elements_of(state, "nose")
+    return (fused[:, nose] == target[:, nose]).all(dim=1).tolist()
+
+
+def test_every_stroke_has_what_its_kind_has() -> None:
+    kinds = torch.rand(2, 2, 3)
+    torch.testing.assert_close(by_kind(by_stroke(kinds)), kinds)
+    assert by_stroke(kinds).shape == (2, STROKES, 3)
 
 
 def test_a_draw_is_a_pure_function_of_its_step_and_reads_each_grid_once() -> None:
