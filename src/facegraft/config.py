@@ -174,6 +174,7 @@ class LossWeights(Section):
     mse_loss: float = Field(ge=0)
     perceptual_loss: float = Field(ge=0)
     swap_loss: float = Field(ge=0)
+    feature_loss: float = Field(ge=0)
     flow_loss: float = Field(ge=0)
     identity_teacher_loss: float = Field(ge=0)
     attribute_teacher_loss: float = Field(ge=0)

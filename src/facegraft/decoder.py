@@ -132,13 +132,13 @@ class Decoder(nn.Module):
             return Decoded(*self.painter(self._trunk(z, {}, None), self.size))
         texture = self._texture(z)
         moved = self._moved(z, texture)
-        field = None if moved is None else self._field(*moved)  # (B, 6, 32, 32)
+        field = None if moved is None else self._field(*moved)  # (B, 6, S / 2, S / 2)
         x = self._trunk(z, self.reader(texture), field)  # (B, C, 32, 32)
-        flow, tint = self.to_flow(x), None
-        if field is not None:
-            flow, tint = flow + field[:, :2], field[:, 2:5]
         # Bicubic: bilinear steps of a coarse flow show as facets along the jaw.
-        flow = F.interpolate(flow, self.size, mode="bicubic", align_corners=False)
+        flow, tint = self._enlarged(self.to_flow(x)), None
+        if field is not None:
+            moving, tint, _ = self._enlarged(field).split((2, 3, 1), dim=1)
+            flow = flow + moving
         bent = bend(texture, flow)
         change, mask_logits = self.retouch(x, bent, tint)
         image = bent + change
@@ -166,12 +166,17 @@ class Decoder(nn.Module):
         """How the target's surface moves and changes colour, spread over the picture to be.
 
         Returns:
-            (B, 6, FINEST, FINEST): flow x, y; tint of three channels; how much is known.
+            (B, 6, S / 2, S / 2), never less than the trunk's side: flow x, y; tint of three
+            channels; how much is known.
         """
         surface = slice(places.shape[1] - self.strokes)
         carried = torch.cat([-moved.shift, moved.tint], dim=2)[:, surface]
         there, seen = (places + moved.shift)[:, surface], torch.sigmoid(moved.sight[:, surface])
-        return spread(there, carried, seen, self.plan[-1])
+        return spread(there, carried, seen, max(self.size // 2, self.plan[-1]))
+
+    def _enlarged(self, field: Tensor) -> Tensor:
+        """A field at the picture's own side."""
+        return F.interpolate(field, self.size, mode="bicubic", align_corners=False)
 
     def _painted(self, places: Tensor, moved: Moved) -> tuple[Tensor, Tensor]:
         """Where brows and irises are in the target and in the swap: (B, KINDS, S, S) twice."""
@@ -188,8 +193,8 @@ class Decoder(nn.Module):
                 x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             if k == self.first[resolution]:
                 x = self._add_maps(x, parts, read)
-                if field is not None and x.shape[-1] == field.shape[-1]:
-                    x = x + self.guide(field)
+                if field is not None and resolution == self.plan[-1]:
+                    x = x + self.guide(F.adaptive_avg_pool2d(field, resolution))
             x = layer(x, self._style(parts[k], k))
         return x
 

@@ -229,7 +229,7 @@ class Encoder(nn.Module):
             if k == self.layout.texture:
                 parts.append(F.pixel_unshuffle(image, 2).flatten(1))
             elif k == self.layout.points and features.points is not None:
-                parts.append(features.points.places.detach().flatten(1))
+                parts.append(features.points.kept.flatten(1))
             elif len(shape) == 3:
                 parts.append(self.slots[str(k)](features.maps[shape[1]]).flatten(1))
             else:

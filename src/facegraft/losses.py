@@ -5,7 +5,7 @@ Latents are packed (B, L), images (B, 3, H, W) in [-1, 1]. `*_per_pair` keep the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +70,24 @@ def swap_loss(swap: Tensor, true_swap: Tensor, changed: Tensor, emphasis: float 
     return pixels + 0.5 * (across + down)
 
 
+def feature_loss(drawn: Mapping[int, Tensor], wanted: Mapping[int, Tensor]) -> Tensor:
+    """How far the encoder's maps of swaps are from those of the true swaps; 0 where they agree.
+
+    Ours, after perceptual losses (Johnson, Alahi & Fei-Fei 2016), by the encoder itself: L1 of
+    pixels is content with a haze where a nose's edge might lie here or there, a map of edges is
+    not. Maps of small values count as much as those of large ones; >= 0.
+
+    Args:
+        drawn, wanted: resolution r -> (P, C_r, r, r), see `encoder.Features.maps`.
+    """
+    return torch.stack(
+        [
+            (drawn[r] - wanted[r]).abs().mean() / wanted[r].abs().mean().clamp_min(1e-6)
+            for r in wanted
+        ]
+    ).mean()
+
+
 def flow_loss(flow: Tensor, swap: Tensor, target: Tensor, still: Tensor) -> Tensor:
     """How far from the truth the decoder takes its texture, in halves of the picture's side.
 
@@ -117,7 +135,8 @@ def tint_loss(tint: Tensor, swap: Tensor, target: Tensor, seen: Tensor) -> Tenso
     """How far the change of the points' colours is off, (B, K, 3) x 3, mean over channels.
 
     Args:
-        tint: as predicted. swap, target: the points' colours in the true swap and in the target.
+        tint: as predicted. swap, target: colours that the true swap shows where the points come to
+            lie, and the target where they lay.
         seen: (B, K), 1 where both show the point; others do not count.
     """
     error = (tint - (swap - target)).abs().mean(dim=2)

@@ -38,7 +38,6 @@ class Looks:
         paint: (N, KINDS, 3), colours within the outlines as they are read; KINDS is 0 where the
             points have no strokes.
         anchors: (N, K, 3), where the points are, see `Grid.anchors`.
-        shown: (N, K, 3), what is seen where they are.
         painted: (N, STROKES, 3), colours within the outlines as they are.
     """
 
@@ -47,7 +46,6 @@ class Looks:
     colours: Tensor
     paint: Tensor
     anchors: Tensor
-    shown: Tensor
     painted: Tensor
 
     def __getitem__(self, rows: Tensor) -> Looks:
@@ -65,11 +63,17 @@ class Looks:
 
 @dataclass(frozen=True)
 class Moves:
-    """M pairs: `fused` (M, V), what target and true swap show, and the targets' image keys."""
+    """M pairs.
+
+    Attributes:
+        fused: (M, V). target, swap: what target and true swap show.
+        pictures: (M, 3, S, S), the true swaps. keys: the targets' image keys.
+    """
 
     fused: Tensor
     target: Looks
     swap: Looks
+    pictures: Tensor
     keys: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Moves:
@@ -93,7 +97,6 @@ def looks(model: Model, images: Tensor, anchors: Tensor, z: Tensor, places: Tens
         colours=colours_at(images, places),
         paint=by_kind(paint_colours(images, places[:, outlines])) if strokes else none,
         anchors=anchors,
-        shown=colours_at(images, anchors[..., :2]),
         painted=paint_colours(images, anchors[:, outlines, :2]) if strokes else none,
     )
 
@@ -102,19 +105,20 @@ def moves_of_batch(model: Model, batch: Batch, z: Tensor, places: Tensor) -> Mov
     """The pairs of a batch of which nothing is decoded.
 
     Args:
-        z: (N + J, L). places: (N + J, K, 2), the points as they are read; no gradient flows back.
+        z: (N + J, L). places: (N + J, K, 2), the points as a latent keeps them.
     """
     rendered = slice(batch.rendered)
-    seen = looks(
-        model, batch.images[rendered], batch.anchors, z[rendered], places[rendered].detach()
-    )
+    seen = looks(model, batch.images[rendered], batch.anchors, z[rendered], places[rendered])
     taken = taken_elements(model.layout, batch.moved_part).to(z.device)
-    return _moves(seen, taken, batch.moved_source, batch.moved_target, batch.moved_swap)
+    pictures = batch.images[batch.moved_swap]
+    return _moves(seen, taken, batch.moved_source, batch.moved_target, batch.moved_swap, pictures)
 
 
-def _moves(seen: Looks, taken: Tensor, source: Tensor, target: Tensor, swap: Tensor) -> Moves:
+def _moves(
+    seen: Looks, taken: Tensor, source: Tensor, target: Tensor, swap: Tensor, pictures: Tensor
+) -> Moves:
     fused = torch.where(taken, seen.vectors[source], seen.vectors[target])
-    return Moves(fused, seen[target], seen[swap])
+    return Moves(fused, seen[target], seen[swap], pictures)
 
 
 def move_losses(decoder: Decoder, moves: Moves) -> dict[str, Tensor]:
@@ -126,9 +130,11 @@ def move_losses(decoder: Decoder, moves: Moves) -> dict[str, Tensor]:
     seen = swap.anchors[..., 2]
     both = seen * target.anchors[..., 2]
     shift = swap.anchors[..., :2] - target.anchors[..., :2]
+    # What a point shall look like is asked where it is put, be that a little off.
+    shown = colours_at(moves.pictures, (target.places + moved.shift).detach())
     values = {
         "shift_loss": loss.place_loss(moved.shift, shift, seen),
-        "tint_loss": loss.tint_loss(moved.tint, swap.shown, target.shown, both),
+        "tint_loss": loss.tint_loss(moved.tint, shown, target.colours, both),
         "sight_loss": loss.sight_loss(moved.sight, seen),
     }
     if decoder.ink is not None:
@@ -173,6 +179,7 @@ class MoveReader:
             fused=torch.cat([moves.fused for moves in drawn]).float(),
             target=Looks.joined([moves.target for moves in drawn], torch.float32),
             swap=Looks.joined([moves.swap for moves in drawn], torch.float32),
+            pictures=torch.cat([moves.pictures for moves in drawn]),
             keys=tuple(key for moves in drawn for key in moves.keys),
         )
 
@@ -199,7 +206,10 @@ class MoveReader:
         if k not in self.read:
             self.read[k] = self._looked_at(grid)
         taken = taken_elements(self.model.layout, parts).to(self.model.device)
-        moves = _moves(self.read[k], taken, *map(torch.tensor, (source, target, swap)))
+        shown = np.stack([grid.images[cell // columns, cell % columns] for cell in swap])
+        pictures = to_tensor(shown).to(self.model.device)
+        cells = torch.tensor([source, target, swap])
+        moves = _moves(self.read[k], taken, cells[0], cells[1], cells[2], pictures)
         return replace(moves, keys=tuple(grid.keys.ravel()[target]))
 
     @torch.no_grad()
@@ -212,5 +222,5 @@ class MoveReader:
             features = self.model.encoder.features(pictures)
             assert features.points is not None
             z = self.model.encoder.project(pictures, features)
-            rows.append(looks(self.model, pictures, known, z, features.points.places))
+            rows.append(looks(self.model, pictures, known, z, features.points.kept))
         return Looks.joined(rows, torch.float16)

@@ -26,13 +26,24 @@ STAR = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 STEPS = (1 / 16, 1 / 32)
 """Width of a step, in halves of the side, for the first and the second look."""
 
-SPREAD = 1 / 16
-"""Standard deviation of a point's influence on what lies around it, in halves of the side."""
+REACHES = (1 / 8, 1 / 16, 1 / 32, 1 / 64)
+"""Standard deviations of a point's influence on what lies around it, in halves of the side.
+
+The widest comes first; each other adds what is still wrong at the points themselves. With one of
+1/16 alone the motion of eyes, nose and mouth, whose points lie two pixels apart, is smoothed away.
+"""
 
 LONELY = 0.1
 """Influence below which a place keeps still: no point is near."""
 
-SOFTENED = 4
+OUTSIDE = 1.25
+"""A point beyond, in halves of the side, is outside of the picture and no matter how far.
+
+The renderer puts the sheet of hair of who has none at 7; a picture that is read as if it had none,
+or had some, would be another one altogether.
+"""
+
+SOFTENED = 2
 """A point's colour is the mean of so many pixels across, whatever the picture's size."""
 
 
@@ -52,6 +63,11 @@ class PointsRead:
     def places(self) -> Tensor:
         """(B, K, 2), the best reading."""
         return self.stages[-1]
+
+    @property
+    def kept(self) -> Tensor:
+        """(B, K, 2), as a latent keeps them: without gradient, and never far outside."""
+        return self.places.detach().clamp(-OUTSIDE, OUTSIDE)
 
 
 class PointReader(nn.Module):
@@ -136,11 +152,17 @@ class Moved:
 class PointMover(nn.Module):
     """Moves and tints a target's points as fused latents want it.
 
+    Tint is mostly another slope under the same light, so besides what the layers say it is a sum of
+    products: how much each point turns towards a light, times that light's colour.
+
     Args:
         points: K. vectors: elements of all vector latents together.
     """
 
     HIDDEN = 256
+    LIGHTS = 8
+    SLOPES = 48
+    """Elements that say how all points turn."""
 
     def __init__(self, points: int, vectors: int) -> None:
         super().__init__()
@@ -152,14 +174,23 @@ class PointMover(nn.Module):
         self.last = nn.Linear(self.HIDDEN, 6 * points)
         nn.init.normal_(self.last.weight, std=3e-3)
         nn.init.zeros_(self.last.bias)
+        self.slopes = nn.Linear(self.HIDDEN, self.SLOPES)
+        self.turned = nn.Parameter(torch.randn(points, self.LIGHTS, self.SLOPES) * 0.03)
+        self.lights = nn.Sequential(
+            nn.Linear(self.HIDDEN, self.SLOPES),
+            nn.LeakyReLU(0.2),
+            nn.Linear(self.SLOPES, 3 * self.LIGHTS),
+        )
 
     def forward(self, places: Tensor, colours: Tensor, vectors: Tensor) -> Moved:
         """A target's points (B, K, 2), their colours (B, K, 3), fused vectors (B, V) -> `Moved`."""
         seen = self.target(self.norm(torch.cat([places, colours], dim=2).flatten(1)))
         x = F.leaky_relu(seen + self.wanted(vectors), 0.2)
-        x = self.last(x + F.leaky_relu(self.deeper(x), 0.2)).view(len(x), self.points, 6)
-        shift, tint, sight = x.split((2, 3, 1), dim=2)
-        return Moved(0.2 * shift, tint, sight[..., 0])
+        x = x + F.leaky_relu(self.deeper(x), 0.2)
+        shift, tint, sight = self.last(x).view(len(x), self.points, 6).split((2, 3, 1), dim=2)
+        turned = torch.einsum("klj,bj->bkl", self.turned, self.slopes(x))
+        lights = self.lights(F.leaky_relu(seen, 0.2)).view(len(x), self.LIGHTS, 3)
+        return Moved(0.2 * shift, tint + turned @ lights, sight[..., 0])
 
 
 def colours_at(images: Tensor, places: Tensor, softened: int = SOFTENED) -> Tensor:
@@ -172,6 +203,10 @@ def colours_at(images: Tensor, places: Tensor, softened: int = SOFTENED) -> Tens
 def spread(places: Tensor, values: Tensor, weights: Tensor, side: int) -> Tensor:
     """A field of what points carry: near a point its value, far from all of them 0.
 
+    Coarse to fine: what a wide reach leaves wrong at the points a narrower one adds, so that the
+    field is smooth where points are rare and exact where they are dense (as multilevel B-splines,
+    Lee, Wolberg & Shin 1997).
+
     Args:
         places: (B, K, 2) in [-1, 1]. values: (B, K, C). weights: (B, K) in [0, 1].
         side: pixels of the field.
@@ -179,12 +214,38 @@ def spread(places: Tensor, values: Tensor, weights: Tensor, side: int) -> Tensor
     Returns:
         (B, C + 1, side, side); the last channel says how much is known, in [0, 1).
     """
+    first, *finer = REACHES
+    field, known = _spread(places, values, weights, _coarse(side, first), first)
+    for reach in finer:
+        field = _enlarged(field, _coarse(side, reach))
+        reached = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=False)
+        missing = values - reached[:, :, 0].transpose(1, 2)
+        field = field + _spread(places, missing, weights, field.shape[-1], reach)[0]
+    return torch.cat([_enlarged(field, side), _enlarged(known, side)], dim=1)
+
+
+def _coarse(side: int, reach: float) -> int:
+    """The side of a field whose pixel is as wide as a reach, if that is less than `side`."""
+    return min(side, round(2 / reach))
+
+
+def _enlarged(field: Tensor, side: int) -> Tensor:
+    if field.shape[-1] == side:
+        return field
+    return F.interpolate(field, side, mode="bilinear", align_corners=False)
+
+
+def _spread(
+    places: Tensor, values: Tensor, weights: Tensor, side: int, reach: float
+) -> tuple[Tensor, Tensor]:
+    """Weighted means of the points about each pixel, (B, C, side, side), and how much is known."""
     ticks = (torch.arange(side, device=places.device) + 0.5) * 2 / side - 1
 
     def nearness(at: Tensor) -> Tensor:  # (B, K) -> (B, K, side)
-        return torch.exp(-0.5 * ((at[..., None] - ticks) / SPREAD).square())
+        return torch.exp(-0.5 * ((at[..., None] - ticks) / reach).square())
 
     carried = torch.cat([values, torch.ones_like(values[..., :1])], dim=2) * weights[..., None]
     down = torch.einsum("bkc,bky->bcyk", carried, nearness(places[..., 1]))  # (B, C + 1, side, K)
     field = torch.einsum("bcyk,bkx->bcyx", down, nearness(places[..., 0]))
-    return field / (field[:, -1:] + LONELY)
+    near = field[:, -1:]
+    return field[:, :-1] / (near + LONELY), near / (near + LONELY)

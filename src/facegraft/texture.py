@@ -72,7 +72,7 @@ class Retouch(nn.Module):
         Args:
             x: (B, C, h, h), the trunk's features.
             bent: (B, 3, S, S).
-            tint: (B, 3, h, h), a change of colour that is known already.
+            tint: (B, 3, S, S), a change of colour that is known already.
 
         Returns:
             Change (B, 3, S, S) and mask logits (B, 1, S, S).
@@ -80,11 +80,9 @@ class Retouch(nn.Module):
         x = torch.cat([x, F.pixel_unshuffle(bent, self.factor)], dim=1)
         x = F.leaky_relu(self.first(x), 0.2)
         x = self.last(x + F.leaky_relu(self.second(x), 0.2))
-        if tint is not None:
-            x = x + F.pad(tint, (0, 0, 0, 0, 0, 1))
         x = F.interpolate(x, bent.shape[-1], mode="bicubic", align_corners=False)
         change, mask = x.split((3, 1), dim=1)
-        return change, mask
+        return change if tint is None else change + tint, mask
 
 
 class Ink(nn.Module):

@@ -174,7 +174,7 @@ def step_losses(state: TrainState, batch: Batch | Moves, params: TrainParams) ->
     if not phase.frozen:
         values |= encoder_losses(state, batch, z, points)
     if points is not None:
-        values |= move_losses(model.decoder, moves_of_batch(model, batch, z, points.places))
+        values |= move_losses(model.decoder, moves_of_batch(model, batch, z, points.kept))
     if not phase.decodes:
         return values
     seen = z  # a frozen encoder is the averaged one
@@ -217,8 +217,11 @@ def swap_losses(state: TrainState, batch: Batch, z: Tensor, seen: Tensor) -> dic
     fused = fuse(layout, z[source], z[target], weights)  # (P + F, L)
     decoded = ranks.shared(model.decoder, torch.cat([fused, z[batch.reconstructed]]))
     wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
-    z_drawn = ranks.shared(state.ema.encoder, decoded.image)  # (P + F + R, L)
+    z_drawn, maps = ranks.shared(_read, state.ema.encoder, decoded.image)  # (P + F + R, L)
     swaps, pairs = len(source), len(batch.source)
+    true_swaps = batch.images[batch.true_swap]
+    with torch.no_grad():
+        true_maps = ranks.shared(_read, state.ema.encoder, true_swaps)[1]
     known = torch.cat([batch.foreign_target[batch.foreign_same], batch.reconstructed])
     rest = torch.arange(swaps, len(z_drawn), device=z.device)
     again = torch.cat([pairs + batch.foreign_same, rest])  # what shall look like `known`
@@ -228,10 +231,9 @@ def swap_losses(state: TrainState, batch: Batch, z: Tensor, seen: Tensor) -> dic
         "mse_loss": loss.mse_loss(batch.images[known], decoded.image[again]),
         "perceptual_loss": loss.perceptual_loss(seen[known], z_drawn[again]),
         "swap_loss": loss.swap_loss(
-            decoded.image[:pairs],
-            batch.images[batch.true_swap],
-            batch.changed * (1.0 + batch.features),
+            decoded.image[:pairs], true_swaps, batch.changed * (1.0 + batch.features)
         ),
+        "feature_loss": loss.feature_loss({r: x[:pairs] for r, x in maps.items()}, true_maps),
         "mask_loss": loss.mask_loss(decoded.mask_logits[:pairs], batch.changed),
     }
     if decoded.flow is not None:
@@ -252,6 +254,12 @@ def _encode(encoder: Encoder, images: Tensor) -> tuple[Tensor, PointsRead | None
     """The latents of (N, 3, S, S), and where its surface points are read."""
     features = encoder.features(images)
     return encoder.project(images, features), features.points
+
+
+def _read(encoder: Encoder, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+    """The latents of (N, 3, S, S), and the maps that they are made of."""
+    features = encoder.features(images)
+    return encoder.project(images, features), features.maps
 
 
 @dataclass(frozen=True)

@@ -119,3 +119,10 @@ def test_sight_loss_is_the_cross_entropy_of_what_is_shown() -> None:
         math.log(2) / 2
     )
     assert losses.sight_loss(logits, torch.tensor([[1.0, 0.0]])).item() > 49
+
+
+def test_feature_loss_weighs_maps_alike_however_much_they_vary() -> None:
+    wanted = {8: torch.full((1, 2, 8, 8), 4.0), 4: torch.full((1, 3, 4, 4), -0.5)}
+    drawn = {8: wanted[8] - 1.0, 4: wanted[4] + 1.0}
+    assert losses.feature_loss(drawn, wanted).item() == pytest.approx((1 / 4 + 1 / 0.5) / 2)
+    assert losses.feature_loss(wanted, wanted).item() == 0.0

@@ -16,6 +16,7 @@ from facegraft.dataset import Grid, Mix
 from facegraft.model import ModelConfig
 from facegraft.moves import MoveReader, move_losses, moves_of_batch
 from facegraft.paint import by_kind, by_stroke
+from facegraft.points import Moved, colours_at
 from facegraft.stages.train import _may_stop
 from facegraft.strokes import STROKES
 from facegraft.training import TrainState, init_state, phase_of, step_losses, train
@@ -100,7 +101,8 @@ def test_a_draw_is_a_pure_function_of_its_step_and_reads_each_grid_once() -> Non
     later, direct = one.draw(1), two.draw(1)
     assert one.read[0] is first
     assert torch.equal(later.fused, direct.fused)
-    assert torch.equal(later.swap.shown, direct.swap.shown)
+    assert torch.equal(later.pictures, direct.pictures)
+    assert torch.equal(later.swap.painted, direct.swap.painted)
     assert later.keys == direct.keys
     assert not torch.equal(later.fused, one.draw(2).fused)
 
@@ -111,7 +113,7 @@ def test_the_truth_of_a_move_costs_nothing_and_the_paint_is_learnt() -> None:
     batch = draw_batch([grid], section, 0)
     features = state.model.encoder.features(batch.images)
     z = state.model.encoder.project(batch.images, features)
-    moves = moves_of_batch(state.model, batch, z, features.points.places)
+    moves = moves_of_batch(state.model, batch, z, features.points.kept)
     values = move_losses(state.model.decoder, moves)
     assert set(values) == {"shift_loss", "tint_loss", "sight_loss", "paint_loss"}
     true = moves.swap.painted - moves.target.painted
@@ -209,3 +211,32 @@ def test_training_does_not_stop_before_anything_was_decoded() -> None:
         state.step = step
         stops.append(_may_stop(content, state, params))
     assert stops == 5 * [False] + 2 * [True]
+
+
+def test_a_point_is_asked_to_look_as_the_true_swap_does_where_it_is_put() -> None:
+    section, grid = tiny.train_params(), painted_faces()
+    state = started(section, grid)
+    state.model.eval()
+    moves = MoveReader(state.model, [grid], section).draw(0)
+    shift = torch.full_like(moves.target.places, 0.25)  # nowhere near the truth
+    shown = colours_at(moves.pictures, moves.target.places + shift)
+    truth = grid.images.reshape(-1, *grid.images.shape[2:])
+    pictures = torch.from_numpy(truth.copy()) / 127.5 - 1.0
+    assert torch.cdist(moves.pictures.flatten(1), pictures.flatten(1)).amin(dim=1).max() < 0.01
+    tint = shown - moves.target.colours
+
+    class Puts(torch.nn.Module):
+        def forward(self, *seen: torch.Tensor) -> Moved:
+            return Moved(shift, tint, torch.zeros_like(shift[..., 0]))
+
+    state.model.decoder.mover = Puts()
+    assert move_losses(state.model.decoder, moves)["tint_loss"].item() < 1e-6
+
+
+def test_the_pictures_of_a_draw_are_the_true_swaps() -> None:
+    section, grid = tiny.train_params(), painted_faces()
+    state = started(section, grid)
+    state.model.eval()
+    moves = MoveReader(state.model, [grid], section).draw(0)
+    shown = colours_at(moves.pictures, moves.swap.places)
+    torch.testing.assert_close(shown, moves.swap.colours, atol=2e-2, rtol=0)

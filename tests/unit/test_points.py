@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facegraft.losses import place_loss
-from facegraft.points import PointMover, PointReader, colours_at, spread
+from facegraft.points import PointMover, PointReader, PointsRead, colours_at, spread
 from tests import tiny
 
 
@@ -103,3 +103,31 @@ def test_points_are_kept_in_their_latent_and_no_use_of_them_moves_the_reading() 
     assert read.abs().max() > 0
     ratio = kept.detach() / features.points.places.detach().flatten(1)
     torch.testing.assert_close(ratio, ratio[:1, :1].expand_as(ratio))
+
+
+def test_points_close_to_each_other_keep_their_own_values() -> None:
+    places = torch.tensor([[[-0.02, 0.0], [0.02, 0.0], [0.6, 0.6]]])  # 2.6 of 128 pixels apart
+    values = torch.tensor([[[1.0], [-1.0], [0.5]]])
+    field = spread(places, values, torch.ones(1, 3), 128)[:, :1]
+    read = colours_at(field, places, 1)[0, :, 0]
+    torch.testing.assert_close(read, values[0, :, 0], atol=0.15, rtol=0)
+
+
+def test_the_tint_of_a_turned_slope_has_the_colour_of_the_light() -> None:
+    torch.manual_seed(0)
+    mover = PointMover(5, vectors=4).eval()
+    torch.nn.init.zeros_(mover.last.weight)
+    seen = (torch.rand(2, 5, 2), torch.rand(2, 5, 3), torch.randn(2, 4))
+    light = torch.tensor([0.5, -0.25, 1.0])
+    torch.nn.init.zeros_(mover.lights[-1].weight)
+    mover.lights[-1].bias.data.copy_(light.repeat(PointMover.LIGHTS))
+    tint = mover(*seen).tint
+    assert tint.abs().min() > 0
+    torch.testing.assert_close(tint / light, (tint / light)[..., :1].expand(2, 5, 3))
+
+
+def test_a_point_far_outside_is_kept_just_outside() -> None:
+    stage = torch.tensor([[[7.0, -0.3], [-1.1, -9.0]]], requires_grad=True)
+    read = PointsRead((stage,), torch.zeros(1, 4))
+    assert read.kept.tolist() == [[[1.25, pytest.approx(-0.3)], [pytest.approx(-1.1), -1.25]]]
+    assert not read.kept.requires_grad
