@@ -1,11 +1,10 @@
-"""Batches for training: a block of identities x attribute sets, and swap pairs inside it."""
+"""Batches for training: blocks of identities x attribute sets, and swaps with their truth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
-from itertools import chain
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor
 
 from facegraft.config import TrainParams
-from facegraft.dataset import FEATURES, Grid, Mix
+from facegraft.dataset import Grid, Mix, Person, Readings
+from facegraft.faces import Faces
 from facegraft.images import to_tensor
 
 T = TypeVar("T")
@@ -21,73 +21,60 @@ T = TypeVar("T")
 CHANGED_LEVEL = 0.06
 """A pixel counts as changed where the true swap differs from the target by more, in [-1, 1]."""
 
-INDICES = (
-    "source", "target", "true_swap", "reconstructed", "moved_source", "moved_target", "moved_swap",
-)  # fmt: skip
-"""Fields of `Batch` that point into its images."""
-
-MOVED = 48
-"""Pairs of a block of which the points are moved, at most."""
-
 ROWS = 10_000
 """More than a grid has rows: keeps the people of different grids apart."""
 
 
+class NoReadings(ValueError):
+    """Pictures without landmarks; `stages.landmarks` reads them."""
+
+
 @dataclass(frozen=True)
-class Batch:
-    """One training step's data; N = identities x attributes, P pairs, J imported pictures.
+class Block:
+    """Pictures by which the encoder is taught, N rendered ones and then J imported ones.
 
     Attributes:
-        images: float32 (N + J, 3, S, S) in [-1, 1], the imported ones last.
-        identity: int64 (N + J,), equal where the identity is the same.
-        identity_code: float32 (N, C). attribute_code: float32 (N, Q).
-        source, target, true_swap: int64 (P,), indices into `images`.
-        transplant: per pair the identity sub-dimension that is taken, or None for all.
-        reconstructed: int64 (R,), indices into `images`.
-        moved_source, moved_target, moved_swap: int64 (M,), and moved_part: pairs as above, of which
-            the points are moved and nothing is decoded.
-        changed: float32 (P, 1, S, S) in {0, 1}, where the true swap differs from the target.
-        features: float32 (P, 1, S, S) in {0, 1}, eyes, brows, nose and mouth in either.
-        still: float32 (P, 1, S, S) in {0, 1}, background in the true swap and in the target.
-        anchors: float32 (N, K, 3), see `Grid.anchors`.
-        keys: the manifest's image keys, N + J of them.
-        foreign_source, foreign_target: int64 (F,), indices into `images`: swaps without a rendered
-            truth, see `album_batches`.
-        foreign_same: int64, those of them that show one person, so that the truth is the target.
+        faces: N + J.
+        identity: int64 (N + J,), equal where the person is the same.
+        identity_code: (N, C). attribute_code: (N, Q). attributes: int64 (N,), equal where the
+            attribute set is the same.
+        keys: of all images.
     """
 
-    images: Tensor
+    faces: Faces
     identity: Tensor
     identity_code: Tensor
     attribute_code: Tensor
-    source: Tensor
-    target: Tensor
-    true_swap: Tensor
-    transplant: tuple[str | None, ...]
-    reconstructed: Tensor
-    moved_source: Tensor
-    moved_target: Tensor
-    moved_swap: Tensor
-    moved_part: tuple[str | None, ...]
-    changed: Tensor
-    features: Tensor
-    still: Tensor
-    anchors: Tensor
+    attributes: Tensor
     keys: tuple[str, ...]
-    foreign_source: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    foreign_target: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    foreign_same: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
-    @property
-    def rendered(self) -> int:
-        """N: how many of the images have a truth."""
-        return len(self.identity_code)
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch with its tensors on a device."""
-        held = ((one.name, getattr(self, one.name)) for one in fields(self))
-        moved: dict[str, Any] = {k: v.to(device) for k, v in held if isinstance(v, Tensor)}
-        return replace(self, **moved)
+@dataclass(frozen=True)
+class Pairs:
+    """P swaps whose truth is known.
+
+    Attributes:
+        source, target, true_swap: the faces. changed: (P, 1, S, S) in {0, 1}, see
+            `changed_pixels`. parts: the sub-dimension that is swapped, or None for all.
+        keys: image keys of sources and targets.
+    """
+
+    source: Faces
+    target: Faces
+    true_swap: Faces
+    changed: Tensor
+    parts: tuple[str | None, ...]
+    keys: tuple[str, ...]
+
+
+def on_device(batch: T, device: torch.device) -> T:
+    """A batch with its tensors on a device."""
+    moved: dict[str, Any] = {
+        one.name: getattr(batch, one.name).to(device)
+        for one in fields(batch)  # type: ignore[arg-type]
+        if isinstance(getattr(batch, one.name), Tensor | Faces)
+    }
+    return replace(batch, **moved)  # type: ignore[type-var]
 
 
 def changed_pixels(true_swap: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -104,11 +91,67 @@ def changed_pixels(true_swap: np.ndarray, target: np.ndarray) -> np.ndarray:
     return grown[:, None]
 
 
-def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
-    """The batch of a step: a pure function of (grids, params.seed, step), so resuming is exact.
+def drawn_ahead(draw: Callable[[int], T], steps: int, step: int) -> Iterator[T]:
+    """The batches from `step` to before `steps`, each drawn while the one before is trained on.
+
+    Args:
+        draw: the batch of a step; what it raises comes through.
+    """
+    with ThreadPoolExecutor(max_workers=1) as drawer:
+        upcoming = drawer.submit(draw, step)
+        for following in range(step + 1, steps + 1):
+            batch = upcoming.result()
+            if following < steps:
+                upcoming = drawer.submit(draw, following)
+            yield batch
+
+
+def grid_faces(grid: Grid, cells: Sequence[tuple[int, int]]) -> Faces:
+    """Cells (row, column) of a grid.
+
+    Raises:
+        NoReadings: the landmark reader was not asked.
+    """
+    if grid.readings is None:
+        raise NoReadings(f"grid {grid.name} was not read; run the stage that reads landmarks")
+    return _faces(
+        [grid.images[cell] for cell in cells],
+        [grid.readings.landmarks[cell] for cell in cells],
+        [grid.readings.expression[cell] for cell in cells],
+    )
+
+
+def person_faces(person: Person, places: Sequence[int]) -> Faces:
+    """Pictures of an imported person; raises as `grid_faces`."""
+    readings = person.readings
+    if readings is None:
+        raise NoReadings(f"{person.identity_id} was not read; run the stage that reads landmarks")
+    return _faces(
+        [person.images[k] for k in places],
+        [readings.landmarks[k] for k in places],
+        [readings.expression[k] for k in places],
+    )
+
+
+def _faces(
+    images: Sequence[np.ndarray],
+    landmarks: Sequence[np.ndarray],
+    expression: Sequence[np.ndarray],
+) -> Faces:
+    return Faces(
+        to_tensor(np.stack(images)),
+        torch.from_numpy(np.stack(landmarks)).float(),
+        torch.from_numpy(np.stack(expression)).float(),
+    )
+
+
+def draw_block(
+    grids: Sequence[Grid], people: Sequence[Person], params: TrainParams, step: int
+) -> Block:
+    """The pictures of a step: a pure function of its arguments, so resuming is exact.
 
     It is made of `batch_grids` blocks of rows x columns, each of another grid: many people and
-    many attribute sets at once, and inside each block the truth of every pair.
+    many attribute sets at once; and of two pictures each of `batch_people` imported people.
 
     Raises:
         ValueError: a grid is smaller than the block that params ask for, or there are too few.
@@ -117,158 +160,152 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
     if len(grids) < params.batch_grids:
         raise ValueError(f"{len(grids)} training grids, fewer than train.batch_grids")
     chosen = rng.choice(len(grids), params.batch_grids, replace=False)
-    return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
+    blocks = [_block(rng, grids[int(k)], params) for k in chosen]
+    faces = [block.faces for block in blocks]
+    identity = [block.identity + k * ROWS for k, block in enumerate(blocks)]
+    attributes = [block.attributes + k * ROWS for k, block in enumerate(blocks)]
+    keys = [key for block in blocks for key in block.keys]
+    for number, person in enumerate(_some_people(rng, people, params)):
+        places = _two_places(rng, person)
+        faces.append(person_faces(person, places))
+        identity.append(torch.full((2,), (len(blocks) + number) * ROWS))
+        keys += [person.keys[k] for k in places]
+    return Block(
+        faces=Faces.joined(faces),
+        identity=torch.cat(identity),
+        identity_code=torch.cat([block.identity_code for block in blocks]),
+        attribute_code=torch.cat([block.attribute_code for block in blocks]),
+        attributes=torch.cat(attributes),
+        keys=tuple(keys),
+    )
 
 
-def drawn_ahead(draw: Callable[[int], T], params: TrainParams, step: int) -> Iterator[T]:
-    """The batches from `step` on, each drawn while the one before it is trained on.
-
-    Args:
-        draw: the batch of a step; what it raises comes through.
-    """
-    with ThreadPoolExecutor(max_workers=1) as drawer:
-        upcoming = drawer.submit(draw, step)
-        for following in range(step + 1, params.steps + 1):
-            batch = upcoming.result()
-            if following < params.steps:
-                upcoming = drawer.submit(draw, following)
-            yield batch
-
-
-def _joined(blocks: Sequence[Batch]) -> Batch:
-    """Blocks of one shape as one batch of floats.
-
-    Indices and identities move up by what came before.
-    """
-    images = len(blocks[0].images)
-    joined: dict[str, Any] = {}
-    for one in fields(Batch):
-        parts = [getattr(block, one.name) for block in blocks]
-        if one.name in INDICES:
-            parts = [part + k * images for k, part in enumerate(parts)]
-        elif one.name == "identity":
-            parts = [part + k * ROWS for k, part in enumerate(parts)]
-        is_tensor = isinstance(parts[0], Tensor)
-        joined[one.name] = torch.cat(parts) if is_tensor else tuple(chain.from_iterable(parts))
-    joined["images"] = to_tensor(joined["images"].numpy())
-    joined |= {name: joined[name].float() for name in ("changed", "features", "still", "anchors")}
-    return Batch(**joined)
-
-
-def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Batch:
-    """A block in the grid's own types: images uint8, masks bool, anchors float16."""
+def _block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Block:
     rows, columns = params.batch_identities, params.batch_attributes
     if grid.images.shape[0] < rows or grid.images.shape[1] < columns:
         raise ValueError(
             f"grid {grid.name} is {grid.images.shape[0]} x {grid.images.shape[1]}, smaller than "
             f"train.batch_identities x train.batch_attributes = {rows} x {columns}"
         )
-    mixes = _choose_mixes(rng, grid, params)
-    i = _choose_rows(rng, grid, mixes, rows)
+    i = np.sort(rng.choice(grid.images.shape[0], rows, replace=False))
     a = np.sort(rng.choice(grid.images.shape[1], columns, replace=False))
-    block = np.ix_(i, a)
-    images = grid.images[block].reshape(rows * columns, *grid.images.shape[2:])
-    regions = grid.regions[block].reshape(rows * columns, 1, *grid.images.shape[3:])
-    background, features = regions == 0, np.isin(regions, FEATURES)
-    source_row, target_row, true_row, transplant = _pairs(rng, i, mixes, params)
-    source_column = rng.integers(columns, size=params.batch_pairs)
-    target_column = rng.integers(columns, size=params.batch_pairs)
-    target, true_swap = (row * columns + target_column for row in (target_row, true_row))
-    reconstructed = rng.choice(rows * columns, params.batch_reconstructions, replace=False)
-    moved_source, moved_target, moved_swap, moved_part = _moves(rng, i, mixes, columns)
-    anchors = grid.anchors[block].reshape(rows * columns, *grid.anchors.shape[2:])
-    return Batch(
-        images=torch.from_numpy(images),
+    cells = [(int(row), int(column)) for row in i for column in a]
+    return Block(
+        faces=grid_faces(grid, cells),
         identity=torch.from_numpy(np.repeat(i, columns)),
         identity_code=torch.from_numpy(np.repeat(grid.identity_code[i], columns, axis=0)),
         attribute_code=torch.from_numpy(np.tile(grid.attribute_code[a], (rows, 1))),
-        source=torch.from_numpy(source_row * columns + source_column),
-        target=torch.from_numpy(target),
-        true_swap=torch.from_numpy(true_swap),
-        transplant=transplant,
-        reconstructed=torch.from_numpy(reconstructed),
-        moved_source=torch.from_numpy(moved_source),
-        moved_target=torch.from_numpy(moved_target),
-        moved_swap=torch.from_numpy(moved_swap),
-        moved_part=moved_part,
-        changed=torch.from_numpy(changed_pixels(images[true_swap], images[target])),
-        features=torch.from_numpy(features[true_swap] | features[target]),
-        still=torch.from_numpy(background[true_swap] & background[target]),
-        anchors=torch.from_numpy(anchors),
-        keys=tuple(grid.keys[block].ravel()),
+        attributes=torch.from_numpy(np.tile(a, rows)),
+        keys=tuple(str(grid.keys[cell]) for cell in cells),
     )
 
 
-def _choose_mixes(rng: np.random.Generator, grid: Grid, params: TrainParams) -> list[Mix]:
-    """Up to two mixed rows of sub-dimensions that params know, if the block can hold them."""
-    known = [mix for mix in grid.mixes if mix.region in params.identity]
-    fitting = min(2, len(known), params.batch_identities // 3)
-    if not fitting or not params.batch_regions:
-        return []
-    return [known[int(k)] for k in rng.choice(len(known), fitting, replace=False)]
+def draw_pairs(
+    grids: Sequence[Grid], people: Sequence[Person], params: TrainParams, step: int
+) -> Pairs:
+    """The swaps of a step: a pure function of its arguments, so resuming is exact.
 
-
-def _choose_rows(
-    rng: np.random.Generator, grid: Grid, mixes: Sequence[Mix], rows: int
-) -> np.ndarray:
-    """`rows` rows of the grid, ascending, the mixes and what they are made of among them."""
-    wanted = sorted({row for mix in mixes for row in (mix.row, mix.base, mix.donor)})
-    others = np.setdiff1d(np.arange(grid.images.shape[0]), wanted)
-    drawn = rng.choice(others, rows - len(wanted), replace=False)
-    return np.sort(np.concatenate([np.array(wanted, np.int64), drawn]))
-
-
-def _pairs(
-    rng: np.random.Generator, rows: np.ndarray, mixes: Sequence[Mix], params: TrainParams
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str | None, ...]]:
-    """Rows of the block that source, target and true swap show, and what is transplanted.
-
-    Whole swaps come first, then `batch_regions` of one sub-dimension where there are mixes.
+    `batch_pairs` of rendered characters, of which `batch_regions` take one sub-dimension where a
+    grid proves such swaps; and of `batch_people` imported people one picture onto another, whose
+    truth is that other. Sources are worn as photographs are.
     """
-    place = {int(row): k for k, row in enumerate(rows)}
-    drawn: list[tuple[int, int, int, str | None]] = []
-    for _ in range(params.batch_pairs - (params.batch_regions if mixes else 0)):
-        first = int(rng.integers(len(rows)))
-        second = (first + int(rng.integers(1, len(rows)))) % len(rows)
-        drawn.append((first, second, first, None))
-    while len(drawn) < params.batch_pairs:
-        mix = mixes[int(rng.integers(len(mixes)))]
-        own, base, donor = place[mix.row], place[mix.base], place[mix.donor]
-        ways = proven_swaps(own, base, donor)
-        drawn.append((*ways[int(rng.integers(len(ways)))], mix.region))
-    source, target, true_swap, transplant = zip(*drawn, strict=True)
-    return np.array(source), np.array(target), np.array(true_swap), transplant
+    rng = np.random.default_rng((params.seed, step, 3))
+    drawn = [
+        _pair(rng, grids[int(rng.integers(len(grids)))], params, whole=k >= params.batch_regions)
+        for k in range(params.batch_pairs)
+    ]
+    drawn += [_own_pair(rng, person) for person in _some_people(rng, people, params)]
+    source, target, true_swap = (Faces.joined([d.faces[k] for d in drawn]) for k in range(3))
+    changed = changed_pixels(*(_levels(faces.images) for faces in (true_swap, target)))
+    return Pairs(
+        source=replace(source, images=worn(source.images, rng)),
+        target=target,
+        true_swap=true_swap,
+        changed=torch.from_numpy(changed).float(),
+        parts=tuple(d.part for d in drawn),
+        keys=tuple(key for d in drawn for key in d.keys),
+    )
 
 
-def proven_swaps(own: int, base: int, donor: int) -> tuple[tuple[int, int, int], ...]:
-    """Rows of source, target and true swap whose region swap a mixed row `own` proves.
+@dataclass(frozen=True)
+class _Drawn:
+    """Source, target and true swap, one face each; what is swapped; their keys."""
 
-    Args:
-        own: the mixed row, `base` but for the region that it has of `donor`.
-    """
+    faces: tuple[Faces, Faces, Faces]
+    part: str | None
+    keys: tuple[str, str]
+
+
+def _pair(rng: np.random.Generator, grid: Grid, params: TrainParams, whole: bool) -> _Drawn:
+    columns = grid.images.shape[1]
+    a, b = (int(column) for column in rng.integers(columns, size=2))
+    known = [] if whole else [mix for mix in grid.mixes if mix.region in params.identity]
+    if known:
+        mix = known[int(rng.integers(len(known)))]
+        ways = proven_swaps(mix)
+        source, target, truth = ways[int(rng.integers(len(ways)))]
+        part: str | None = mix.region
+    else:
+        source, target = (int(row) for row in rng.choice(grid.people, 2, replace=False))
+        truth, part = source, None
+    one, other, true = (grid_faces(grid, [c]) for c in ((source, a), (target, b), (truth, b)))
+    keys = (str(grid.keys[source, a]), str(grid.keys[target, b]))
+    return _Drawn((one, other, true), part, keys)
+
+
+def _own_pair(rng: np.random.Generator, person: Person) -> _Drawn:
+    first, second = _two_places(rng, person)
+    target = person_faces(person, [second])
+    keys = (person.keys[first], person.keys[second])
+    return _Drawn((person_faces(person, [first]), target, target), None, keys)
+
+
+def _some_people(
+    rng: np.random.Generator, people: Sequence[Person], params: TrainParams
+) -> list[Person]:
+    count = min(params.batch_people, len(people))
+    return [people[int(k)] for k in rng.choice(len(people), count, replace=False)] if count else []
+
+
+def _two_places(rng: np.random.Generator, person: Person) -> list[int]:
+    """Two pictures of a person; of one who has one picture, that twice."""
+    if len(person.images) == 1:
+        return [0, 0]
+    return [int(k) for k in rng.choice(len(person.images), 2, replace=False)]
+
+
+def proven_swaps(mix: Mix) -> tuple[tuple[int, int, int], ...]:
+    """Rows of source, target and true swap whose region swap a mixed row proves."""
+    own, base, donor = mix.row, mix.base, mix.donor
     return ((donor, base, own), (own, base, own), (base, own, base))
 
 
-def _moves(
-    rng: np.random.Generator, rows: np.ndarray, mixes: Sequence[Mix], columns: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str | None, ...]]:
-    """Images of the block that source, target and true swap show, and what is transplanted.
+def worn(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Sources as photographs are, (P, 3, S, S) in [-1, 1]: grey, dull, flat, noisy.
 
-    Up to `MOVED` of all whole and region swaps that the block holds the truth of.
+    The truth stays what it is, so that what is wrong with a source is not taken for its face.
     """
-    place = {int(row): k for k, row in enumerate(rows)}
-    whole = [(s, t, s, None) for s in range(len(rows)) for t in range(len(rows)) if s != t]
-    parts = [
-        (*way, mix.region)
-        for mix in mixes
-        for way in proven_swaps(place[mix.row], place[mix.base], place[mix.donor])
-    ]
-    every = [
-        (source * columns + a, target * columns + b, truth * columns + b, part)
-        for source, target, truth, part in (*whole, *parts)
-        for a in range(columns)
-        for b in range(columns)
-    ]
-    order = rng.permutation(len(every))[:MOVED]
-    sources, targets, truths, taken = zip(*(every[int(k)] for k in order), strict=True)
-    return np.array(sources), np.array(targets), np.array(truths), taken
+    pictures = []
+    for image in images:
+        if rng.random() < 0.25:
+            image = image.mean(dim=0, keepdim=True).expand(3, -1, -1)
+        if rng.random() < 0.5:
+            gamma = float(np.exp(0.3 * rng.normal()))
+            image = ((image + 1) / 2).clamp(0.0, 1.0).pow(gamma) * 2 - 1
+        if rng.random() < 0.3:
+            image = image * float(rng.uniform(0.6, 1.2)) + 0.1 * float(rng.normal())
+        if rng.random() < 0.2:
+            noise = rng.normal(scale=0.03, size=tuple(image.shape)).astype(np.float32)
+            image = image + torch.from_numpy(noise)
+        pictures.append(image.clamp(-1.0, 1.0))
+    return torch.stack(pictures)
+
+
+def _levels(images: Tensor) -> np.ndarray:
+    """(B, 3, S, S) in [-1, 1] -> uint8."""
+    return np.asarray(((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
+
+
+def readings_of(people: Sequence[Person]) -> list[Readings]:
+    """Those of the people whose pictures were read, one per person."""
+    return [person.readings for person in people if person.readings is not None]

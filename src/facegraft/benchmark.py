@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegraft.batches import changed_pixels
+from facegraft.batches import changed_pixels, grid_faces
 from facegraft.dataset import FACE_REGIONS, Grid
-from facegraft.images import to_tensor, to_uint8
+from facegraft.faces import Faces
+from facegraft.images import to_uint8
 from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
 from facegraft.metrics import gmsd, psnr, ssim
-from facegraft.model import Model, paste_back
+from facegraft.model import Model, drawn_faces
 
 ROWS = ("model", "true_swap", "copy_target", "copy_source")
 
@@ -150,11 +151,11 @@ def embed_grids(
 
 @dataclass(frozen=True)
 class PairImages:
-    """One pair as tensors (1, 3, S, S) in [-1, 1]; masks (1, 1, S, S) in {0, 1}."""
+    """One pair, faces of batch 1; masks (1, 1, S, S) in {0, 1}."""
 
-    source: Tensor
-    target: Tensor
-    true_swap: Tensor
+    source: Faces
+    target: Faces
+    true_swap: Faces
     changed: Tensor
     face: Tensor
 
@@ -167,8 +168,7 @@ def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
     """The pair's pictures and where to look: the change, and the true swap's face."""
     grid = grids[pair.grid]
     source, target, true_swap = (
-        to_tensor(np.ascontiguousarray(grid.images[cell]))[None]
-        for cell in ((pair.i, pair.a), (pair.j, pair.b), pair.truth)
+        grid_faces(grid, [cell]) for cell in ((pair.i, pair.a), (pair.j, pair.b), pair.truth)
     )
     face = np.isin(grid.regions[pair.truth], FACE_REGIONS)
     changed = changed_pixels(grid.images[pair.truth][None], grid.images[pair.j, pair.b][None])
@@ -244,10 +244,9 @@ def measure_regions(
     figures: dict[str, list[float]] = {}
     for pair in pairs:
         images = pair_images(grids, pair).to(model.device)
-        decoded = model.swap(images.source, images.target, pair.transplant)
-        swap = paste_back(decoded, images.target)
-        for row, image in (("model", swap), ("copy_target", images.target)):
-            value = psnr(image, images.true_swap, images.changed).item()
+        swap = model.swap(images.source, images.target, pair.transplant).image
+        for row, image in (("model", swap), ("copy_target", images.target.images)):
+            value = psnr(image, images.true_swap.images, images.changed).item()
             figures.setdefault(f"{row}/psnr_changed_{pair.region}", []).append(value)
     columns = {key: np.array(values, np.float64) for key, values in figures.items()}
     return columns | {
@@ -268,15 +267,17 @@ def _pair_figures(
     model: Model, grids: Sequence[Grid], pair: Pair, further: Sequence[Further]
 ) -> Iterator[tuple[str, float]]:
     images = pair_images(grids, pair).to(model.device)
+    swap = drawn_faces(model.swap(images.source, images.target), images.target)
     rows = {
-        "model": paste_back(model.swap(images.source, images.target), images.target),
+        "model": swap,
         "true_swap": images.true_swap,
         "copy_target": images.target,
         "copy_source": images.source,
     }
-    latents = {row: model.encoder(image) for row, image in rows.items()}
+    latents = {row: model.encoder(faces) for row, faces in rows.items()}
     z_source, z_target = latents["copy_source"], latents["copy_target"]
-    for row, image in rows.items():
+    pictures = {row: faces.images for row, faces in rows.items()}
+    for row, image in pictures.items():
         z = latents[row]
         yield (
             f"{row}/identity_loss",
@@ -290,14 +291,14 @@ def _pair_figures(
             for metric, value in _picture_figures(image, images):
                 yield f"{row}/{metric}", value
     for measure in further:
-        yield from measure(pair, images, rows)
+        yield from measure(pair, images, pictures)
 
 
 def _picture_figures(image: Tensor, images: PairImages) -> Iterator[tuple[str, float]]:
     for suffix, region in (("", None), ("_face", images.face), ("_changed", images.changed)):
-        yield f"psnr{suffix}", psnr(image, images.true_swap, region).item()
-        yield f"ssim{suffix}", ssim(image, images.true_swap, region).item()
-        yield f"gmsd{suffix}", gmsd(image, images.true_swap, region).item()
+        yield f"psnr{suffix}", psnr(image, images.true_swap.images, region).item()
+        yield f"ssim{suffix}", ssim(image, images.true_swap.images, region).item()
+        yield f"gmsd{suffix}", gmsd(image, images.true_swap.images, region).item()
 
 
 def judged_by(gallery: Gallery, embed: Embed, name: str = "judge") -> Further:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facegraft.batches import grid_faces
 from facegraft.config import EvaluateParams, Section
 from facegraft.dataset import Grid
-from facegraft.images import to_tensor
 from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
 from facegraft.model import Model
 
@@ -107,10 +107,12 @@ def calibrate(model: Model, grids: Sequence[Grid], params: EvaluateParams) -> Ca
 @torch.no_grad()
 def encode_grid(model: Model, grid: Grid) -> Tensor:
     """Latents of every cell: (I, A, L)."""
+    columns = range(grid.images.shape[1])
     rows = [
-        model.encoder(to_tensor(np.ascontiguousarray(row)).to(model.device)) for row in grid.images
+        model.encoder(grid_faces(grid, [(i, a) for a in columns]).to(model.device)).cpu()
+        for i in range(grid.images.shape[0])
     ]
-    return torch.stack(rows).cpu()
+    return torch.stack(rows)
 
 
 def _draw(

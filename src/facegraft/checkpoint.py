@@ -85,10 +85,9 @@ def continue_from(state: TrainState, initial: Model, folder: Path) -> None:
     other = sorted(key for key in mine if mine[key] != theirs[key])
     if other:
         told = ", ".join(f"{key} {theirs[key]} instead of {mine[key]}" for key in other)
-        mend = "params and data.size to match"
-        if "anchor_set" in other:
-            mend = "draw the characters anew: facegraft data --rerender"
-        raise CheckpointError(f"{folder}: made with {told}; set train.init: scratch, or {mend}")
+        raise CheckpointError(
+            f"{folder}: made with {told}; set train.init: scratch, or params and data.size to match"
+        )
     state.model.load_state_dict(initial.state_dict())
     state.ema.load_state_dict(initial.state_dict())
     path = folder / TEACHERS

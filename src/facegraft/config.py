@@ -12,6 +12,9 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+KEEPERS = ("expression", "points", "texture")
+"""Attribute groups of which the first latent holds what the target keeps."""
+
 NUM_LATENTS = 18
 """One latent per dimension, 0 to 17 (patent CN112991152A [0108])."""
 
@@ -175,17 +178,10 @@ class LossWeights(Section):
     perceptual_loss: float = Field(ge=0)
     swap_loss: float = Field(ge=0)
     feature_loss: float = Field(ge=0)
-    flow_loss: float = Field(ge=0)
     identity_teacher_loss: float = Field(ge=0)
     attribute_teacher_loss: float = Field(ge=0)
-    anchor_loss: float = Field(ge=0)
-    shift_loss: float = Field(ge=0)
-    tint_loss: float = Field(ge=0)
-    paint_loss: float = Field(ge=0)
-    sight_loss: float = Field(ge=0)
     contrast_loss: float = Field(ge=0)
     consistency_loss: float = Field(ge=0)
-    mask_loss: float = Field(ge=0)
 
 
 class LossThresholds(Section):
@@ -195,13 +191,6 @@ class LossThresholds(Section):
     attribute_loss: Positive
     mse_loss: Positive
     perceptual_loss: Positive
-
-
-class SpatialSlot(Section):
-    """A latent that is a map: channels x (image size / divisor)^2, flattened in the latents."""
-
-    channels: Count
-    divisor: Literal[2, 4, 8, 16] = Field(description="image size over the map's size")
 
 
 class TrainParams(Section):
@@ -218,25 +207,17 @@ class TrainParams(Section):
     attribute: dict[str, tuple[int, ...]] = Field(
         description="attribute group -> latent indices; with identity they cover 0 to 17"
     )
-    spatial: dict[str, SpatialSlot] = Field(
-        description="attribute groups kept as narrow maps instead of vectors"
-    )
-    texture: str = Field(
-        description="attribute group that keeps the target's own pixels for the decoder to warp; "
-        "empty for none"
-    )
-    points: str = Field(
-        description="attribute group that keeps where the target's surface points lie; empty for "
-        "none, and unused where the data know no points"
-    )
     decoder_channels: Annotated[int, Field(ge=4, le=256)] = Field(
-        description="decoder width at 32 px"
+        description="width of the decoder's U-Net at half the picture's side"
     )
     steps: Count = Field(description="budget of optimiser steps")
-    teach_steps: int = Field(ge=0, description="first steps, which decode nothing")
-    freeze_encoder: bool = Field(description="the encoder does not learn after teach_steps")
-    move_steps: int = Field(
-        ge=0, description="steps after teach_steps that teach the point mover alone"
+    teach_steps: int = Field(
+        ge=0,
+        description="first steps, which teach the encoder and decode nothing; then the exchange of "
+        "shapes is fitted and the encoder stays as it is",
+    )
+    freeze_convolutions: bool = Field(
+        description="the encoder's convolutions stay as they are: only what reads them is taught"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         description="where training, evaluation and swaps compute; auto: a GPU where there is one"
@@ -244,14 +225,13 @@ class TrainParams(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         description="of the networks in training; auto: bfloat16 on a GPU that has it"
     )
-    batch_grids: Count = Field(description="grids that give a block each, per step")
+    batch_grids: Count = Field(description="grids that give a block each to the encoder, per step")
     batch_identities: Annotated[int, Field(ge=2)] = Field(description="rows of a block")
     batch_attributes: Annotated[int, Field(ge=2)] = Field(description="columns of a block")
-    batch_pairs: Annotated[int, Field(ge=1)] = Field(description="swaps decoded per block")
+    batch_pairs: Annotated[int, Field(ge=1)] = Field(description="swaps decoded per step")
     batch_regions: int = Field(ge=0, description="of the pairs: one sub-dimension is swapped")
-    batch_reconstructions: Count = Field(description="unfused sets decoded per block")
     batch_people: int = Field(
-        ge=0, description="imported people per step, two pictures and three swaps each; 0 for none"
+        ge=0, description="imported people per step, two pictures each; 0 for none"
     )
     learning_rate: Positive
     warmup_steps: int = Field(ge=0)
@@ -270,23 +250,13 @@ class TrainParams(Section):
             raise ValueError(
                 f"identity and attribute together name each latent 0 to {NUM_LATENTS - 1} once"
             )
-        if self.move_steps and not self.freeze_encoder:
-            raise ValueError("move_steps need freeze_encoder: true, each picture is read once")
         if self.batch_regions > self.batch_pairs:
             raise ValueError("batch_regions are some of batch_pairs, no more")
         if not any(self.identity.values()) or not any(self.attribute.values()):
             raise ValueError("identity and attribute each need at least one latent")
-        if self.texture and len(self.attribute.get(self.texture, ())) != 1:
-            raise ValueError(f"texture names {self.texture}, no attribute group of one latent")
-        if self.points and len(self.attribute.get(self.points, ())) != 1:
-            raise ValueError(f"points names {self.points}, no attribute group of one latent")
-        if self.points and (self.points == self.texture or self.points in self.spatial):
-            raise ValueError(f"points names {self.points}, which is texture or spatial already")
-        if self.texture in self.spatial:
-            raise ValueError(f"spatial names {self.texture}, which is the texture already")
-        strangers = sorted(set(self.spatial) - set(self.attribute))
-        if strangers:
-            raise ValueError(f"spatial names {', '.join(strangers)}, which is no attribute group")
+        missing = [group for group in KEEPERS if not self.attribute.get(group)]
+        if missing and not self.vector_only:
+            raise ValueError(f"attribute lacks {', '.join(missing)}, which keep the target's own")
         return self
 
 
@@ -299,8 +269,7 @@ class BaseParams(Section):
     )
     steps: Count
     teach_steps: int = Field(ge=0)
-    freeze_encoder: bool
-    move_steps: int = Field(ge=0)
+    freeze_convolutions: bool
     learning_rate: Positive
     warmup_steps: int = Field(ge=0)
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
@@ -351,7 +320,8 @@ class SwapParams(Section):
     learning_rate: Positive
     check_every: Count = Field(description="steps between verdicts")
     anchor_weight: float = Field(ge=0, description="pull towards the first decoded image")
-    paste_back: bool = Field(description="keep the target's untouched pixels")
+    detail: Fraction = Field(description="share of the source's detail that is shown; 1: all")
+    shape: Fraction = Field(description="share of the source's shape that is taken; 1: all")
     seed: int = Field(ge=0)
 
 

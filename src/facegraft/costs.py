@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from facegraft.config import Section
-from facegraft.model import Model, paste_back
+from facegraft.faces import Faces
+from facegraft.model import Model
 
 WARM_UP, TIMED = 3, 15
 """Swaps before the clock runs, and under it."""
 
 
 class Costs(Section):
-    """Of one pair: encode both, fuse, decode, paste back.
+    """Of one pair: encode both, fuse, decode.
 
     Attributes:
         flops: of matrix products and convolutions, a multiply-add counted as two; resampling and
@@ -34,8 +35,8 @@ class Costs(Section):
 
 
 @torch.no_grad()
-def costs(model: Model, source: Tensor, target: Tensor) -> Costs:
-    """Count and time the swap of one pair, (1, 3, S, S) each."""
+def costs(model: Model, source: Faces, target: Faces) -> Costs:
+    """Count and time the swap of one pair, one face each; reading them is left out."""
     with FlopCounterMode(display=False) as counted:
         model.swap(source, target)
     return Costs(
@@ -43,7 +44,7 @@ def costs(model: Model, source: Tensor, target: Tensor) -> Costs:
         parameters_decoder=parameters(model.decoder),
         flops=counted.get_total_flops(),
         seconds=_median_seconds(model, source, target),
-        device=source.device.type,
+        device=source.images.device.type,
         threads=torch.get_num_threads(),
     )
 
@@ -53,10 +54,10 @@ def parameters(part: nn.Module) -> int:
     return sum(parameter.numel() for parameter in part.parameters())
 
 
-def _median_seconds(model: Model, source: Tensor, target: Tensor) -> float:
+def _median_seconds(model: Model, source: Faces, target: Faces) -> float:
     seconds = []
     for _ in range(WARM_UP + TIMED):
         started = time.perf_counter()
-        paste_back(model.swap(source, target), target)
+        model.swap(source, target)
         seconds.append(time.perf_counter() - started)
     return sorted(seconds[WARM_UP:])[TIMED // 2]

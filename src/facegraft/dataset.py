@@ -22,6 +22,19 @@ class Mix:
 
 
 @dataclass(frozen=True)
+class Readings:
+    """What the landmark reader says of pictures.
+
+    Attributes:
+        landmarks: float32 (..., 478, 3), x, y in [-1, 1] over the picture and depth in that unit.
+        expression: float32 (..., 52) in [0, 1].
+    """
+
+    landmarks: np.ndarray
+    expression: np.ndarray
+
+
+@dataclass(frozen=True)
 class Grid:
     """Identities x attribute sets of one split; cell (i, a) shows identity i under attributes a.
 
@@ -44,6 +57,7 @@ class Grid:
         mixes: the rows that are made of two others.
         anchor_set: names which points the anchors are; two grids of one name have the same.
         strokes: how many of the anchors, the last ones, are outlines of `facegraft.strokes`.
+        readings: what the landmark reader says of every cell; None until it was asked.
     """
 
     name: str
@@ -61,6 +75,7 @@ class Grid:
     mixes: tuple[Mix, ...] = ()
     anchor_set: str = ""
     strokes: int = 0
+    readings: Readings | None = None
 
     @property
     def people(self) -> tuple[int, ...]:
@@ -82,11 +97,13 @@ class Person:
         identity_id: e.g. "orl/s1".
         keys: the manifest's image keys, one per picture.
         images: uint8 (3, S, S) each, RGB in [0, 255]; may be memory-mapped.
+        readings: of the N pictures, (N, ...); None until the reader was asked.
     """
 
     identity_id: str
     keys: tuple[str, ...]
     images: tuple[np.ndarray, ...]
+    readings: Readings | None = None
 
 
 REGIONS = (

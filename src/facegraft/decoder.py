@@ -1,29 +1,109 @@
-"""The decoder G: 18 latents -> image [0114]-[0115], one latent per layer slot.
+"""The decoder G: 18 latents -> image [0114]-[0115], drawn with both faces' pixels.
 
-A stack of 18 modulated convolutions from 4 px up. Latent k sets scale and shift of every channel
-in layer k (adaptive instance normalisation, Huang & Belongie 2017; one style per layer as in
-StyleGAN, Karras et al. 2019). Spatial slots enter as extra channels at their own resolution. The
-stack ends at 32 px: its features are the flow that bends the target's texture, and what
-`texture.Retouch` adds. Where surface points are known, `points.PointMover` says beforehand how
-they move, and the stack only mends that; `texture.Ink` redraws brows and irises.
+From the fused latents `Exchange` says where the swap's landmarks lie. The target's picture and the
+source's unwrapped detail are warped there, and a U-Net of 18 convolutions, each modulated by one
+latent, decides per place whose detail to show and what tone to add:
+
+    Y = T + share * (detail(S) - detail(T)) + tone
+
+What is moved comes to rest, and what is drawn fades, before the crop's edge. Where the fused
+latents are the target's own, Y is the target.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.config import NUM_LATENTS
-from facegraft.encoder import FINEST
-from facegraft.latents import Layout, points_scale, texture_scale
-from facegraft.paint import by_kind, paint_colours
-from facegraft.points import Moved, PointMover, colours_at, spread
-from facegraft.strokes import coverage
-from facegraft.texture import Ink, Painter, Retouch, TextureReader, bend, within
+from facegraft.contents import Contents, Fused
+from facegraft.exchange import Exchange
+from facegraft.faces import Faces
+from facegraft.landmarks import FACE, INNER_LIPS, canonical, mirrored_landmarks
+from facegraft.latents import Layout
+from facegraft.outline import Outer, Outline, motion_features, own_features
+from facegraft.shapes import Shapes
+from facegraft.unwrap import plane_places, unwrapped
+from facegraft.warp import (
+    Raster,
+    facing,
+    pixel_centres,
+    polygon_mask,
+    raster,
+    resized,
+    sampled,
+    softened,
+    splatted_motion,
+    tone,
+    warped,
+)
+
+POWER = 4.0
+"""A share that a mean error taught is a chance; 1 - (1 - share)^POWER decides."""
+
+SAME = 1e-3
+"""Content that differs by no more than this is the target's own."""
+
+REST = 0.15
+"""Part of the crop's half side over which motion comes to rest and what is drawn fades."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much of the source is taken, both in [0, 1]; 1 is the patent's weight.
+
+    Attributes:
+        detail: of its lids, irises, brows, wrinkles, lips. shape: of its shape.
+    """
+
+    detail: float = 1.0
+    shape: float = 1.0
+
+
+WHOLE = Strength()
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Where a swap's pixels lie in the source.
+
+    Attributes:
+        own, other: (B, 2, S, S), places in [-1, 1] over the source's crop: its own half, and the
+            mirrored place in the other half. share: (B, 1, S, S) in [0, 1], of the own half.
+        tone: (B, 3, S, S), of what is seen there.
+    """
+
+    own: Tensor
+    other: Tensor
+    share: Tensor
+    tone: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where everything goes in B swaps of S pixels; no learnt convolution has a say in it.
+
+    Attributes:
+        vectors: (B, 18, D), the fused ones. target: what the attribute latents keep.
+        landmarks: (B, 478, 3), the swap's.
+        target_motion: (B, 2, S, S), from a pixel of the swap to where the target has it.
+        shown: the swap's mesh, for what else is to be warped along.
+        detail: (B, 3, S, S), the source's, warped. face: (B, 1, S, S) in [0, 1], where it may show.
+        known: (B, 1, S, S) in [0, 1], where tone may be added.
+        sight: how the source's own pixels come there; None where its unwrapped copy is shown.
+    """
+
+    vectors: Tensor
+    target: Faces
+    landmarks: Tensor
+    target_motion: Tensor
+    shown: Raster
+    detail: Tensor
+    face: Tensor
+    known: Tensor
+    sight: Sight | None = None
 
 
 @dataclass(frozen=True)
@@ -32,194 +112,277 @@ class Decoded:
 
     Attributes:
         image: (B, 3, S, S) in [-1, 1].
-        mask_logits: (B, 1, S, S); sigmoid gives the paste-back mask, 1 where the swap differs
-            from the target.
-        flow: (B, 2, S, S), where each pixel's texture came from, x then y, in halves of the
-            side; None without texture.
+        landmarks: (B, 478, 3), where the swap's landmarks were asked to lie.
+        share: (B, 1, S, S) in [0, 1], of the source's detail. tone: (B, 3, S, S), added.
+        motion: (B, 2, S, S), see `Plan.target_motion`. target_tone: (B, 3, S, S), of the target
+            so moved. sight: see `Plan`.
+
+    All but the image are None where the decoder paints.
     """
 
     image: Tensor
-    mask_logits: Tensor
-    flow: Tensor | None = None
+    landmarks: Tensor | None = None
+    share: Tensor | None = None
+    tone: Tensor | None = None
+    motion: Tensor | None = None
+    target_tone: Tensor | None = None
+    sight: Sight | None = None
 
 
-class ModulatedLayer(nn.Module):
-    """3x3 convolution whose channels are scaled and shifted by one latent."""
+class ModulatedConv(nn.Module):
+    """3x3 convolution whose normalised channels are scaled and shifted by one latent.
+
+    Adaptive instance normalisation (Huang & Belongie 2017) on groups of channels.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, style: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.norm = nn.GroupNorm(8, channels_out)
         self.style = nn.Linear(style, 2 * channels_out)
-        self.shortcut = channels_in == channels_out
+        nn.init.normal_(self.style.weight, std=0.02)
+        nn.init.zeros_(self.style.bias)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        scale, shift = self.style(style)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) x 2
-        y = F.leaky_relu(F.instance_norm(self.conv(x)) * (1 + scale) + shift, 0.2)
-        return x + y if self.shortcut else y
+        scale, shift = self.style(style)[:, :, None, None].chunk(2, dim=1)
+        return F.leaky_relu(self.norm(self.conv(x)) * (1 + scale) + shift, 0.2)
 
 
-def layers_per_resolution(size: int) -> dict[int, int]:
-    """Deal the 18 layers over 4, 8, ... up to `FINEST`; the resolutions where features form, most.
+class Judgement(nn.Module):
+    """The U-Net of 18 modulated convolutions: whose detail, what tone.
 
-    >>> layers_per_resolution(128)
-    {4: 2, 8: 4, 16: 6, 32: 6}
+    It decides coarsely, the share at half the picture's side and the tone at a quarter, so that
+    every pixel stays somebody's own.
+
+    Args:
+        style: D, of each latent's vector. channels: width at half the side; 2 and 3 times below.
     """
-    resolutions = [2**i for i in range(2, int(math.log2(min(size, FINEST))) + 1)]
-    counts = dict.fromkeys(resolutions, 2)
-    finest_first = resolutions[::-1]
-    for i in range((NUM_LATENTS - sum(counts.values())) // 2):
-        counts[finest_first[(0, 1, 0, 1, 2)[i % 5] % len(finest_first)]] += 2
-    return counts
+
+    def __init__(self, style: int, channels: int) -> None:
+        super().__init__()
+        one, two, three = channels, 2 * channels, 3 * channels
+        seen = 4 * 8 + 4
+        plan = [
+            *((seen, one), (one, one), (one, one)),  # S / 2
+            *((one, two), (two, two), (two, two)),  # S / 4
+            *((two, three), (three, three), (three, three)),  # S / 8
+            *((three, three), (three, three), (three, three)),
+            *((three + two, two), (two, two), (two, two)),  # S / 4 again
+            *((two + one, one), (one, one), (one, one)),  # S / 2 again
+        ]
+        self.layers = nn.ModuleList(ModulatedConv(i, o, style) for i, o in plan)
+        self.share = nn.Conv2d(one, 1, 3, padding=1)
+        self.tone = nn.Conv2d(two, 3, 3, padding=1)
+        for head in (self.share, self.tone):
+            nn.init.normal_(head.weight, std=1e-2)
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+
+    def forward(self, seen: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 36, S/2, S/2) and (B, 18, D) -> share's logits (B, 1, S/2, S/2), tone at S/4."""
+        x0 = self._run(seen, vectors, 0, 3)
+        x1 = self._run(F.avg_pool2d(x0, 2), vectors, 3, 6)
+        x2 = self._run(F.avg_pool2d(x1, 2), vectors, 6, 12)
+        y1 = self._run(torch.cat([_doubled(x2), x1], dim=1), vectors, 12, 15)
+        y0 = self._run(torch.cat([_doubled(y1), x0], dim=1), vectors, 15, 18)
+        return self.share(y0) + 3.0, self.tone(y1)
+
+    def _run(self, x: Tensor, vectors: Tensor, first: int, last: int) -> Tensor:
+        for k in range(first, last):
+            x = self.layers[k](x, vectors[:, k])
+        return x
 
 
 class Decoder(nn.Module):
     """G of the patent.
 
     Args:
-        layout: what the 18 latents are.
-        size: image width and height, a power of two from 32.
-        channels: width at `FINEST`; it doubles towards 8 px.
-        strokes: how many of the points, the last ones, are painted outlines.
+        layout: what the 18 latents are. contents: what they hold besides vectors.
+        channels: width of the U-Net. shapes: the encoder's; not a part of the decoder's weights.
     """
 
-    def __init__(self, layout: Layout, size: int, channels: int, strokes: int = 0) -> None:
+    def __init__(self, layout: Layout, contents: Contents, channels: int, shapes: Shapes) -> None:
         super().__init__()
-        self.layout = layout
-        self.size = size
-        counts = layers_per_resolution(size)
-        widths = {r: channels * min(FINEST // r, 4) for r in counts}
-        self.plan = tuple(r for r, count in counts.items() for _ in range(count))
-        self.first = {r: self.plan.index(r) for r in counts}  # its first layer
-        vectors = sum(layout.sizes[k] for k in layout.vector_dimensions)
-        self.start = nn.Linear(vectors, widths[4] // 2 * 16)
-        before = [widths[4] // 2, *(widths[r] for r in self.plan[:-1])]
-        self.layers = nn.ModuleList(
-            ModulatedLayer(width, widths[r], layout.sizes[k] if len(shape) < 3 else shape[0])
-            for k, (width, r, shape) in enumerate(
-                zip(before, self.plan, layout.shapes, strict=True)
-            )
-        )
-        entering = {r: before[k] for r, k in self.first.items()}
-        self.merge = nn.ModuleDict()
-        for k in sorted(set(layout.spatial_dimensions) - {layout.texture}):
-            slot_channels, height, _ = layout.shapes[k]
-            if height not in entering:
-                raise ValueError(f"latent {k}: a slot of {height} px; choose from {list(counts)}")
-            self.merge[str(k)] = nn.Conv2d(slot_channels, entering[height], 3, padding=1)
-        self.reader: TextureReader | None = None
-        if layout.texture is None:
-            self.painter = Painter(channels)
-        else:
-            self.reader = TextureReader(size, widths)
-            self.skips = nn.ModuleDict(
-                {str(r): nn.Conv2d(widths[r], entering[r], 1) for r in counts}
-            )
-            self.to_flow = nn.Conv2d(channels, 2, 3, padding=1)
-            nn.init.normal_(self.to_flow.weight, std=1e-3)
-            nn.init.zeros_(self.to_flow.bias)  # type: ignore[arg-type]
-            self.retouch = Retouch(channels, size // self.plan[-1])
-        self.strokes = strokes
-        self.mover: PointMover | None = None
-        self.ink: Ink | None = None
-        if layout.points is not None and layout.texture is not None:
-            self.mover = PointMover(layout.shapes[layout.points][0], vectors)
-            self.guide = nn.Conv2d(6, entering[self.plan[-1]], 3, padding=1)
-            self.ink = Ink(channels, vectors) if strokes else None
+        self.layout, self.contents, self.size = layout, contents, contents.size
+        self._shared = (shapes,)  # in a tuple: its weights are the encoder's
+        self.exchange = Exchange(contents.regions)
+        self.outline = Outline(len(layout.contents) * layout.vector)
+        self.judgement = Judgement(layout.vector, channels)
 
-    def forward(self, z: Tensor) -> Decoded:
-        """Packed latents (B, L) -> `Decoded`."""
-        if self.reader is None:
-            return Decoded(*self.painter(self._trunk(z, {}, None), self.size))
-        texture = self._texture(z)
-        moved = self._moved(z, texture)
-        field = None if moved is None else self._field(*moved)  # (B, 6, S / 2, S / 2)
-        x = self._trunk(z, self.reader(texture), field)  # (B, C, 32, 32)
-        # Bicubic: bilinear steps of a coarse flow show as facets along the jaw.
-        flow, tint = self._enlarged(self.to_flow(x)), None
-        if field is not None:
-            moving, tint, _ = self._enlarged(field).split((2, 3, 1), dim=1)
-            flow = flow + moving
-        bent = bend(texture, flow)
-        change, mask_logits = self.retouch(x, bent, tint)
-        image = bent + change
-        if self.ink is not None and moved is not None:
-            before, after = self._painted(*moved)
-            colours = by_kind(paint_colours(texture, moved[0][:, -self.strokes :]))
-            change = self.ink.recoloured(self.vectors(z), colours)
-            image = image + self.ink(x, colours, change, image, bend(before, flow), after)
-        return Decoded(within(image), mask_logits, flow)
+    @property
+    def shapes(self) -> Shapes:
+        """How shapes are made neutral."""
+        return self._shared[0]
 
-    def vectors(self, z: Tensor) -> Tensor:
-        """All vector latents of (B, L) side by side, elements of unit variance: (B, V)."""
-        parts = self._unit_scale(z)
-        return torch.cat([parts[k] for k in self.layout.vector_dimensions], dim=1)
+    def forward(
+        self,
+        z: Tensor,
+        source: Faces | None = None,
+        *,
+        power: float = POWER,
+        strength: Strength = WHOLE,
+    ) -> Decoded:
+        """Packed latents (B, L) -> `Decoded`.
 
-    def _moved(self, z: Tensor, texture: Tensor) -> tuple[Tensor, Moved] | None:
-        """The target's points (B, K, 2), and what becomes of them."""
-        if self.mover is None or self.layout.points is None:
-            return None
-        k = self.layout.points
-        places = self.layout.split(z)[k].view(len(z), -1, 2) / points_scale(self.layout.sizes[k])
-        return places, self.mover(places, colours_at(texture, places), self.vectors(z))
-
-    def _field(self, places: Tensor, moved: Moved) -> Tensor:
-        """How the target's surface moves and changes colour, spread over the picture to be.
-
-        Returns:
-            (B, 6, S / 2, S / 2), never less than the trunk's side: flow x, y; tint of three
-            channels; how much is known.
+        Args:
+            source: the sources; where given, their own pixels are shown instead of the latents'
+                unwrapped copy, which was resampled twice.
+            power: see `POWER`; 1 in training.
         """
-        surface = slice(places.shape[1] - self.strokes)
-        carried = torch.cat([-moved.shift, moved.tint], dim=2)[:, surface]
-        there, seen = (places + moved.shift)[:, surface], torch.sigmoid(moved.sight[:, surface])
-        return spread(there, carried, seen, max(self.size // 2, self.plan[-1]))
+        plan = self.plan(z, strength=strength)
+        if source is not None:
+            plan = self.with_pixels(plan, source)
+        return self.draw(plan, power=power, strength=strength)
 
-    def _enlarged(self, field: Tensor) -> Tensor:
-        """A field at the picture's own side."""
-        return F.interpolate(field, self.size, mode="bicubic", align_corners=False)
+    def plan(self, z: Tensor, landmarks: Tensor | None = None, strength: Strength = WHOLE) -> Plan:
+        """Where everything goes.
 
-    def _painted(self, places: Tensor, moved: Moved) -> tuple[Tensor, Tensor]:
-        """Where brows and irises are in the target and in the swap: (B, KINDS, S, S) twice."""
-        painted = slice(places.shape[1] - self.strokes, None)
-        before, after = places[:, painted], (places + moved.shift)[:, painted]
-        return coverage(before, self.size), coverage(after, self.size)
+        Args:
+            landmarks: (B, 478, 3), the swap's if known, as in training; else they are predicted.
+        """
+        held = self.contents.unpacked(z, self.layout, self.shapes.mean)
+        target, vectors = held.target, self.layout.vectors(z)
+        own = self.shapes(target.landmarks, target.expression)
+        taken = self._taken(held, own)
+        difference = strength.shape * (held.shape - own)
+        if landmarks is None:
+            landmarks = self.exchange(
+                difference, target.landmarks, target.expression, taken, self.shapes.mean
+            )
+        outer = self._outer(difference, own, target, vectors, taken)
+        shown = raster(landmarks, self.size)
+        inside = softened(shown.inside[:, None].float(), 9)
+        rest = at_rest(self.size).to(z)
+        motion, known = self._motion(landmarks, target.landmarks, outer, shown, inside)
+        detail, seen = self._detail(held, shown, target.landmarks)
+        regions = self._regions(shown, inside, taken)
+        mouth = polygon_mask(landmarks[:, list(INNER_LIPS), :2], self.size)
+        return Plan(
+            vectors=vectors,
+            target=target,
+            landmarks=landmarks,
+            target_motion=motion * rest,
+            shown=shown,
+            detail=detail,
+            face=inside * seen * regions * (1 - mouth) * rest,
+            known=known * regions * rest,
+        )
 
-    def _trunk(self, z: Tensor, read: dict[int, Tensor], field: Tensor | None) -> Tensor:
-        """The 18 layers: (B, L), the reader's features and the field -> (B, C, FINEST, FINEST)."""
-        parts = self._unit_scale(z)
-        x = F.leaky_relu(self.start(self.vectors(z)), 0.2).view(len(z), -1, 4, 4)
-        for k, (resolution, layer) in enumerate(zip(self.plan, self.layers, strict=True)):
-            if x.shape[-1] != resolution:
-                x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            if k == self.first[resolution]:
-                x = self._add_maps(x, parts, read)
-                if field is not None and resolution == self.plan[-1]:
-                    x = x + self.guide(F.adaptive_avg_pool2d(field, resolution))
-            x = layer(x, self._style(parts[k], k))
-        return x
+    def with_pixels(self, plan: Plan, source: Faces) -> Plan:
+        """The same plan, showing the source's own pixels; its hidden half from the other one."""
+        seen = facing(source.landmarks)[..., None]
+        mirror = torch.from_numpy(mirrored_landmarks()).to(seen.device)
+        both = torch.cat([source.landmarks[..., :2], seen, source.landmarks[:, mirror, :2]], dim=2)
+        own, seen, other = plan.shown.spread(both).split((2, 1, 2), dim=1)
+        share = seen.clamp(0.0, 1.0)
+        shown = share * _read_at(source.images, own) + (1 - share) * _read_at(source.images, other)
+        low = tone(shown)
+        return replace(plan, detail=shown - low, sight=Sight(own, other, share, low))
 
-    def _texture(self, z: Tensor) -> Tensor:
-        """The target's own pixels out of their slot: (B, 3, S, S) in [-1, 1]."""
-        k = self.layout.texture
-        assert k is not None
-        pixels = self.layout.split(z)[k] / texture_scale(self.layout.sizes[k])
-        return F.pixel_shuffle(pixels.view(-1, *self.layout.shapes[k]), 2)
+    def draw(self, plan: Plan, *, power: float = POWER, strength: Strength = WHOLE) -> Decoded:
+        """Decide and draw."""
+        bent = warped(plan.target.images, plan.target_motion)
+        logits, change = self.judgement(self._seen(plan, bent), plan.vectors)
+        share = torch.sigmoid(resized(logits, self.size))
+        share = (1 - (1 - share) ** power) * plan.face * strength.detail
+        change = resized(change, self.size, "bicubic") * plan.known
+        low = tone(bent)
+        image = bent + share * (plan.detail - (bent - low)) + change
+        return Decoded(
+            image=image.clamp(-1.0, 1.0),
+            landmarks=plan.landmarks,
+            share=share,
+            tone=change,
+            motion=plan.target_motion,
+            target_tone=low,
+            sight=plan.sight,
+        )
 
-    def _unit_scale(self, z: Tensor) -> list[Tensor]:
-        """Undo the 1/sqrt(size) of the latents' normalisation: elements of unit variance."""
-        return [part * part.shape[1] ** 0.5 for part in self.layout.split(z)]
+    def _seen(self, plan: Plan, bent: Tensor) -> Tensor:
+        """What the U-Net sees: (B, 36, S/2, S/2)."""
+        fine = torch.cat([bent, plan.detail * plan.face, plan.face, plan.known], dim=1)
+        coarse = torch.cat([plan.target_motion, plan.face, plan.known], dim=1)
+        return torch.cat([F.pixel_unshuffle(fine, 2), F.avg_pool2d(coarse, 2)], dim=1)
 
-    def _style(self, part: Tensor, k: int) -> Tensor:
-        """A vector or points as they are; a spatial slot by its channels' means."""
-        shape = self.layout.shapes[k]
-        return part if len(shape) < 3 else part.view(-1, *shape).mean(dim=(2, 3))
+    @torch.no_grad()
+    def _taken(self, held: Fused, own: Tensor) -> Tensor:
+        """Which regions are not the target's own: (B, R), zeros and ones."""
+        detail, seen = unwrapped(held.target.images, held.target.landmarks)
+        drawn = ((held.detail - detail) * seen).flatten(2).abs()
+        apart = []
+        for members, pixels in zip(self.contents.members, self.contents.pixels, strict=True):
+            members, pixels = members.to(own.device), pixels.to(own.device)
+            shape = (held.shape - own)[:, members].abs().amax(dim=(1, 2))
+            apart.append(torch.maximum(shape, drawn[:, :, pixels].amax(dim=(1, 2))))
+        return (torch.stack(apart, dim=1) > SAME).float()
 
-    def _add_maps(self, x: Tensor, parts: list[Tensor], read: dict[int, Tensor]) -> Tensor:
-        """What is known per place at this resolution: the slots, and what the texture shows."""
-        for k in self.layout.spatial_dimensions:
-            shape = self.layout.shapes[k]
-            if k != self.layout.texture and shape[1] == x.shape[-1]:
-                x = x + self.merge[str(k)](parts[k].view(-1, *shape))
-        if x.shape[-1] in read:
-            x = x + self.skips[str(x.shape[-1])](read[x.shape[-1]])
-        return x
+    def _outer(
+        self, difference: Tensor, own: Tensor, target: Faces, vectors: Tensor, taken: Tensor
+    ) -> Outer:
+        _, _, turn = canonical(target.landmarks, self.shapes.mean)
+        said = self.exchange.modulation(turn, target.expression)
+        shape = (own - self.shapes.mean).flatten(1) @ self.exchange.axes
+        heard = self.exchange.heard(difference, turn, target.expression)
+        flat = vectors.flatten(1)
+        regions = self.contents.regions
+        face = taken[:, regions.index(FACE)] if FACE in regions else taken[:, 0] * 0
+        return self.outline(
+            own_features(said, shape, flat),
+            motion_features(heard, flat),
+            target.landmarks,
+            self.shapes.mean,
+            face,
+        )
+
+    def _motion(
+        self, swap: Tensor, target: Tensor, outer: Outer, shown: Raster, inside: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """From a pixel of the swap to where the target has it, and where that is known."""
+        back = (target - swap)[..., :2]
+        edge = _edge().to(swap).expand(len(swap), -1, -1)
+        places = torch.cat([swap[..., :2], outer.places + outer.motion, edge], dim=1)
+        motion = torch.cat([back, -outer.motion, torch.zeros_like(edge)], dim=1)
+        weights = torch.cat(
+            [facing(swap) * facing(target) + 0.02, outer.seen, torch.ones_like(edge[..., 0])], dim=1
+        )
+        about, known = splatted_motion(places, motion, weights)
+        about = resized(about, self.size, "bicubic")
+        within = shown.spread(back)
+        return inside * within + (1 - inside) * about, resized(known, self.size).clamp(0.0, 1.0)
+
+    def _detail(self, held: Fused, shown: Raster, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The unwrapped detail where the swap has it, and how much of it is seen."""
+        plane = plane_places().to(target).expand(len(target), -1, -1)
+        places = shown.spread(plane).permute(0, 2, 3, 1)
+        both = sampled(torch.cat([held.detail, held.seen], dim=1), places)
+        return both[:, :3], both[:, 3:].clamp(0.0, 1.0)
+
+    def _regions(self, shown: Raster, inside: Tensor, taken: Tensor) -> Tensor:
+        """How much of each pixel belongs to a region that is taken: (B, 1, S, S)."""
+        member = self.exchange.membership.expand(len(taken), -1, -1)
+        within = (shown.spread(member) * taken[:, :, None, None]).sum(dim=1, keepdim=True)
+        regions = self.contents.regions
+        face = taken[:, regions.index(FACE)] if FACE in regions else taken[:, 0] * 0
+        return inside * within + (1 - inside) * face[:, None, None, None]
+
+
+def at_rest(side: int) -> Tensor:
+    """(1, 1, side, side): 1 inside, falling to 0 at the picture's edge over `REST`."""
+    ticks = pixel_centres(side).abs().amax(dim=2)
+    ramp = ((1 - ticks - 1 / side) / REST).clamp(0.0, 1.0)
+    return (ramp * ramp * (3 - 2 * ramp))[None, None]
+
+
+def _edge(count: int = 9) -> Tensor:
+    """Points on the crop's edge, which stay where they are."""
+    ticks = torch.linspace(-1.0, 1.0, count)
+    grid = torch.cartesian_prod(ticks, ticks)
+    return grid[grid.abs().amax(dim=1) > 0.999]
+
+
+def _read_at(image: Tensor, places: Tensor) -> Tensor:
+    """A picture (B, C, h, w) at places (B, 2, S, S)."""
+    return sampled(image, places.permute(0, 2, 3, 1))
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

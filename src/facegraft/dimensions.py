@@ -129,8 +129,8 @@ def dimension_report(
             at_target = points[[pair.j], [pair.b]]
             known = read(before, at_target)
             moved.append(_distances(read(after, at_target.repeat(len(after), axis=0)) - known))
-            source = read(images.source, points[[pair.i], [pair.a]])
-            apart.append(_distances(source - read(images.target, at_target)))
+            source = read(images.source.images, points[[pair.i], [pair.a]])
+            apart.append(_distances(source - read(images.target.images, at_target)))
         report(index + 1, len(pairs), "dimensions: one latent at a time")
     table = _nanmean(np.stack(levels))
     unread = np.full((NUM_LATENTS, len(READINGS)), np.nan)
@@ -157,7 +157,7 @@ def _exchanged(model: Model, images: PairImages) -> tuple[Tensor, Tensor]:
     moved = images.to(model.device)
     z_source, z_target = model.encoder(moved.source), model.encoder(moved.target)
     fused = [fuse(model.layout, z_source, z_target, row) for row in torch.eye(NUM_LATENTS)]
-    before, after = model.decoder(z_target).image, model.decoder(torch.cat(fused)).image
+    before, after = model.decode(z_target).image, model.decode(torch.cat(fused)).image
     return before.cpu(), after.cpu()
 
 

@@ -1,6 +1,9 @@
-"""The face encoder E: image -> 18 latents, a chain of convolution, pooling and normalisation.
+"""The face encoder E: a picture and its reading -> 18 latents.
 
-Patent [0106]: the layers project an image to the latent space, one latent per dimension.
+Patent [0106]: a chain of convolution, pooling and normalisation projects an image to the latent
+space, one latent per dimension. Its vectors say light, skin, hair, costume and whose face it is;
+where the layout asks for it, the identity dimensions hold their region's shape and detail as well,
+and the attribute dimensions what the target keeps: its pixels, landmarks and expression.
 """
 
 from __future__ import annotations
@@ -12,40 +15,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.latents import Layout, points_scale, texture_scale
-from facegraft.paint import paint_colours
-from facegraft.points import LOOK, PointReader, PointsRead
+from facegraft.config import NUM_LATENTS
+from facegraft.contents import Contents
+from facegraft.faces import Faces
+from facegraft.landmarks import LANDMARKS, canonical
+from facegraft.latents import Layout
+from facegraft.shapes import TOLD, Shapes, told
 
 FINEST = 32
-"""Pixels of the encoder's first stage and of the decoder's last layer, whatever the picture's size.
-
-Shape is decided here at the same cost for any size; sharpness comes from texture.
-"""
-
+"""Pixels of the encoder's first stage, whatever the picture's size."""
 
 COARSEST = 4
 """Pixels of the last stage, from which the vectors are read."""
 
-
 THUMBNAIL = 5
 """Pixels of the small copy of the picture that tells light, skin, hair and background."""
 
-
 HIDDEN = 512
-"""Elements that sum up the picture; all vector latents are read from them."""
-
+"""Elements that sum up the picture; all vectors are read from them."""
 
 COLOURS = 64
-"""Elements that sum up its colours, told apart: a chain of convolutions that is taught places
-forgets them, and where all elements follow the head's turn first, what follows the skin's tone is
-never found."""
+"""Elements that sum up its colours, kept apart from what the convolutions say: a chain that is
+taught places forgets them."""
 
 
 class Stem(nn.Sequential):
     """Convolutions that halve the picture until it is `factor` times smaller.
 
-    (B, 3, S, S) -> (B, channels, S / factor, S / factor). Cutting the picture into patches instead
-    learns far slower: surface points lay .112 off after 250 steps, with this .096.
+    (B, 3, S, S) -> (B, channels, S / factor, S / factor).
     """
 
     def __init__(self, factor: int, channels: int) -> None:
@@ -77,73 +74,53 @@ class Stage(nn.Module):
         return torch.relu(x + self.norm_refine(self.refine(x)))
 
 
-class LatentNorm(nn.Module):
-    """Affine-free batch normalisation of each latent element; E||z^k||^2 = 1 per dimension.
+class VectorNorm(nn.Module):
+    """Affine-free batch normalisation of each element; E||z^k||^2 = 1 per dimension.
 
-    Without it identity latents shrink to a constant and L_id means nothing. A dimension longer
-    than `LONGEST` is shortened to that, so that no outlier outweighs all else in a loss. Texture is
-    pixels and points are places, both of bounded energy: they are scaled only, or the decoder could
-    not use them exactly.
+    Without it identity latents shrink to a constant and L_id means nothing. A vector longer than
+    `LONGEST` is shortened to that, so that no outlier outweighs all else in a loss.
     """
 
     LONGEST = 2.0
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, vector: int) -> None:
         super().__init__()
-        self.layout = layout
-        self.scales: dict[int, float] = {}
-        if layout.texture is not None:
-            self.scales[layout.texture] = texture_scale(layout.sizes[layout.texture])
-        if layout.points is not None:
-            self.scales[layout.points] = points_scale(layout.sizes[layout.points])
-        self.sizes = [n for k, n in enumerate(layout.sizes) if k not in self.scales]
-        self.norm = nn.BatchNorm1d(sum(self.sizes), affine=False)
+        self.vector = vector
+        self.norm = nn.BatchNorm1d(NUM_LATENTS * vector, affine=False)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Raw latents (B, L) -> normalised latents (B, L)."""
-        raw = dict(enumerate(self.layout.split(z)))
-        kept = {k: raw.pop(k) * scale for k, scale in self.scales.items()}
-        normal = self.norm(torch.cat(list(raw.values()), dim=1)).split(self.sizes, dim=1)
-        parts = self._shortened([part * part.shape[1] ** -0.5 for part in normal])
-        kept |= dict(zip(raw, parts, strict=True))
-        return torch.cat([kept[k] for k in sorted(kept)], dim=1)
-
-    def _shortened(self, parts: list[Tensor]) -> list[Tensor]:
-        lengths = [torch.linalg.vector_norm(part, dim=1, keepdim=True) for part in parts]
-        return [
-            part * (self.LONGEST / (length + 1e-8)).clamp(max=1.0)
-            for part, length in zip(parts, lengths, strict=True)
-        ]
+    def forward(self, raw: Tensor) -> Tensor:
+        """(B, 18 D) -> (B, 18, D)."""
+        parts = self.norm(raw).view(len(raw), NUM_LATENTS, self.vector) * self.vector**-0.5
+        length = torch.linalg.vector_norm(parts, dim=2, keepdim=True)
+        return parts * (self.LONGEST / (length + 1e-8)).clamp(max=1.0)
 
 
 @dataclass(frozen=True)
 class Features:
-    """What an image's latents are made of.
+    """What the vectors are read from.
 
     Attributes:
         maps: resolution r -> (B, C_r, r, r), r from 32 down to 4.
-        summary: (B, HIDDEN + COLOURS).
-        points: where the surface points lie; None where nobody knows any.
+        pooled: (B, 64 * 16), the coarsest map, narrowed.
+        colours: (B, 75), the thumbnail's.
     """
 
     maps: dict[int, Tensor]
-    summary: Tensor
-    points: PointsRead | None
+    pooled: Tensor
+    colours: Tensor
 
 
 class Encoder(nn.Module):
     """E of the patent.
 
     Args:
-        layout: what the 18 latents are.
-        size: image width and height, a power of two from 32.
+        layout: what the 18 latents are. size: image width and height, a power of two from 32.
         channels: width at the first stage; it doubles at each pooling up to eight times this.
-        points: points to read, 0 for none. strokes: how many of them, the last ones, are painted
-            outlines.
+        contents: packs what a dimension holds besides its vector; None for vectors alone.
     """
 
     def __init__(
-        self, layout: Layout, size: int, channels: int, points: int = 0, strokes: int = 0
+        self, layout: Layout, size: int, channels: int, contents: Contents | None = None
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -157,82 +134,71 @@ class Encoder(nn.Module):
             for before, width in zip([channels, *widths[:-1]], widths, strict=True)
         )
         self.pool = nn.AvgPool2d(2)
-        spatial = set(layout.spatial_dimensions)
-        self.slots = nn.ModuleDict()
-        for k in sorted(spatial - {layout.texture}):
-            slot_channels, height, _ = layout.shapes[k]
-            if height not in resolutions:
-                raise ValueError(f"latent {k}: a slot of {height} px; choose from {resolutions}")
-            width = widths[resolutions.index(height)]
-            self.slots[str(k)] = nn.Conv2d(width, slot_channels, 1)
         narrow = HIDDEN // 8
-        self.summary = nn.Sequential(
+        self.narrow = nn.Sequential(
             nn.Conv2d(widths[-1], narrow, 1, bias=False),
             nn.BatchNorm2d(narrow),
             nn.LeakyReLU(0.2),
             nn.Flatten(),
-            nn.Linear(narrow * COARSEST**2, HIDDEN),
-            nn.LeakyReLU(0.2),
         )
-        self.points: PointReader | None = None
-        self.strokes = strokes
-        if points:
-            seen = dict(list(zip(resolutions, widths, strict=True))[:-1])
-            self.points = PointReader(points, seen, HIDDEN)
+        self.summary = nn.Linear(narrow * COARSEST**2, HIDDEN)
+        self.shapes = Shapes() if contents is not None else None
+        self.contents = contents
+        if contents is not None:
+            measures = 3 * LANDMARKS + TOLD
             self.measured = nn.Sequential(
-                nn.BatchNorm1d((2 + LOOK) * points, affine=False),
-                nn.Linear((2 + LOOK) * points, HIDDEN // 2),
+                nn.BatchNorm1d(measures, affine=False),
+                nn.Linear(measures, HIDDEN // 2),
                 nn.LeakyReLU(0.2),
                 nn.Linear(HIDDEN // 2, HIDDEN),
             )
-        told = 3 * (THUMBNAIL**2 + strokes)
         self.colours = nn.Sequential(
-            nn.BatchNorm1d(told, affine=False), nn.Linear(told, COLOURS), nn.LeakyReLU(0.2)
+            nn.BatchNorm1d(3 * THUMBNAIL**2, affine=False),
+            nn.Linear(3 * THUMBNAIL**2, COLOURS),
+            nn.LeakyReLU(0.2),
         )
-        vectors = sum(layout.sizes[k] for k in layout.vector_dimensions)
-        self.vectors = nn.Linear(HIDDEN + COLOURS, vectors)
+        self.vectors = nn.Linear(HIDDEN + COLOURS, NUM_LATENTS * layout.vector)
         nn.init.normal_(self.vectors.weight[:, HIDDEN:], std=0.1)
-        self.norm = LatentNorm(layout)
+        self.norm = VectorNorm(layout.vector)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S) in [-1, 1] -> packed latents (B, L)."""
-        return self.project(image, self.features(image))
+    def forward(self, faces: Faces) -> Tensor:
+        """B faces -> packed latents (B, L)."""
+        return self.project(self.features(faces.images), faces)
+
+    def project(self, features: Features, faces: Faces) -> Tensor:
+        """The `features` of B faces, and the faces -> packed latents (B, L)."""
+        vectors = self.read(features, faces)
+        if self.contents is None or self.shapes is None:
+            return vectors.flatten(1)
+        return self.contents.packed(vectors, faces, self.shapes)
+
+    def vectors_alone(self, faces: Faces) -> Tensor:
+        """B faces -> their vectors, (B, 18 D), without what else the dimensions hold."""
+        return self.read(self.features(faces.images), faces).flatten(1)
+
+    def freeze_convolutions(self) -> None:
+        """What sees the picture stays as it is, statistics included; what reads it may learn."""
+        for part in (self.stem, self.stages, self.narrow):
+            part.eval().requires_grad_(False)
 
     def features(self, image: Tensor) -> Features:
-        """What the latents of (B, 3, S, S) are made of."""
+        """What the convolutions see in (B, 3, S, S)."""
         maps: dict[int, Tensor] = {}
         x = self.stem(image)  # (B, C, 32, 32), or S/2 where that is less
         for i, stage in enumerate(self.stages):
             x = stage(x if i == 0 else self.pool(x))
             maps[x.shape[-1]] = x
-        summary = self.summary(x)
-        points = None if self.points is None else self.points(maps, summary)
-        told = [F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)]
-        if points is not None:
-            # The places are learnt from what is known about them, not from what they are used for.
-            places = points.places.detach()
-            measured = torch.cat([places.flatten(1), points.look], dim=1)
-            summary = F.leaky_relu(summary + self.measured(measured), 0.2)
-            painted = places[:, places.shape[1] - self.strokes :]
-            if self.strokes:
-                told.append(paint_colours(image, painted).flatten(1))
-        colours = self.colours(torch.cat(told, dim=1))
-        return Features(maps, torch.cat([summary, colours], dim=1), points)
+        thumbnail = F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)
+        return Features(maps, self.narrow(x), thumbnail)
 
-    def project(self, image: Tensor, features: Features) -> Tensor:
-        """The image and its `features` -> packed latents (B, L)."""
-        return self.norm(self._pack(image, features))
-
-    def _pack(self, image: Tensor, features: Features) -> Tensor:
-        parts, vectors = [], self.vectors(features.summary)
-        for k, shape in enumerate(self.layout.shapes):
-            if k == self.layout.texture:
-                parts.append(F.pixel_unshuffle(image, 2).flatten(1))
-            elif k == self.layout.points and features.points is not None:
-                parts.append(features.points.kept.flatten(1))
-            elif len(shape) == 3:
-                parts.append(self.slots[str(k)](features.maps[shape[1]]).flatten(1))
-            else:
-                part, vectors = vectors[:, : shape[0]], vectors[:, shape[0] :]
-                parts.append(part)
-        return torch.cat(parts, dim=1)
+    def read(self, features: Features, faces: Faces) -> Tensor:
+        """The vectors of B faces, normalised: (B, 18, D)."""
+        summary = self.summary(features.pooled)
+        if self.shapes is not None:
+            shape, _, turn = canonical(faces.landmarks, self.shapes.mean)
+            measures = torch.cat([shape.flatten(1), told(turn, faces.expression)], dim=1)
+            summary = summary + self.measured(measures)
+        summary = F.leaky_relu(summary, 0.2)
+        colours = self.colours(features.colours)
+        raw: Tensor = self.norm(self.vectors(torch.cat([summary, colours], dim=1)))
+        return raw

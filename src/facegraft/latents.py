@@ -1,11 +1,11 @@
 """The 18 latents: names, the identity/attribute split, the 1/0 weights, and `fuse`.
 
 An image's latents travel as one packed tensor z of shape (B, L): the 18 dimensions side by side,
-each flattened (patent [0104], [0108]). A dimension is a plain vector, or a narrow spatial slot of
-shape (C, H, W); the text fixes one latent per dimension but leaves its content open [0109].
+each flattened (patent [0104], [0108]). A dimension is a vector of D elements and after it what else
+it holds: the text fixes one latent per dimension but leaves its content open [0109].
 
-Each dimension k is normalised so that E‖z^k‖² = 1 whatever its length; two unrelated images lie
-about 1 apart in every dimension (½‖Δ‖² ≈ 1), so no dimension outweighs another in a loss.
+Each vector is normalised so that E||z^k||^2 = 1; what else a dimension holds is of bounded energy
+and only scaled, so that it comes back exactly.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from torch import Tensor
 
 from facegraft.config import NUM_LATENTS
 
+Content = Mapping[str, tuple[int, ...]]
+"""What a dimension holds besides its vector, name -> shape."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -26,28 +29,34 @@ class Layout:
     Attributes:
         identity: sub-dimension -> latent indices, e.g. {"eyes": (6,)} [0109].
         attribute: the same for all other indices, e.g. {"expression": (4, 10)}.
-        shapes: per dimension (D,) for a vector, (C, H, W) for a spatial slot, (K, 2) for points.
-        texture: the slot that holds the image's own pixels, (12, S/2, S/2), if there is one.
-        points: the dimension that holds where the image's surface points lie, if there is one.
+        vector: D, elements of every dimension's vector.
+        contents: what each dimension holds besides, in the order in which it is packed.
     """
 
     identity: Mapping[str, tuple[int, ...]]
     attribute: Mapping[str, tuple[int, ...]]
-    shapes: tuple[tuple[int, ...], ...]
-    texture: int | None = None
-    points: int | None = None
+    vector: int
+    contents: tuple[Content, ...] = ({},) * NUM_LATENTS
 
     def __post_init__(self) -> None:
         named = sorted(
             i for group in (*self.identity.values(), *self.attribute.values()) for i in group
         )
-        if named != list(range(NUM_LATENTS)) or len(self.shapes) != NUM_LATENTS:
+        if named != list(range(NUM_LATENTS)) or len(self.contents) != NUM_LATENTS:
             raise ValueError(f"every latent 0 to {NUM_LATENTS - 1} belongs to exactly one group")
 
     @property
+    def bare(self) -> Layout:
+        """The same dimensions, holding nothing but their vectors."""
+        return Layout(self.identity, self.attribute, self.vector)
+
+    @property
     def sizes(self) -> tuple[int, ...]:
-        """Elements of each dimension when flattened."""
-        return tuple(int(torch.Size(shape).numel()) for shape in self.shapes)
+        """Elements of each dimension: its vector's and all that it holds."""
+        return tuple(
+            self.vector + sum(int(torch.Size(shape).numel()) for shape in content.values())
+            for content in self.contents
+        )
 
     @property
     def length(self) -> int:
@@ -63,16 +72,6 @@ class Layout:
     def attribute_dimensions(self) -> tuple[int, ...]:
         """The patent's *second* designated dimensions, ascending."""
         return tuple(sorted(i for group in self.attribute.values() for i in group))
-
-    @property
-    def spatial_dimensions(self) -> tuple[int, ...]:
-        """Dimensions that are (C, H, W) slots."""
-        return tuple(k for k, shape in enumerate(self.shapes) if len(shape) == 3)
-
-    @property
-    def vector_dimensions(self) -> tuple[int, ...]:
-        """Dimensions that are plain vectors."""
-        return tuple(k for k, shape in enumerate(self.shapes) if len(shape) == 1)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +91,21 @@ class Layout:
         parts = self.split(z)
         return torch.cat([parts[k] for k in sorted(dimensions)], dim=1)
 
+    def vectors(self, z: Tensor) -> Tensor:
+        """The vectors of (B, L), elements of unit variance: (B, 18, D)."""
+        parts = [part[:, : self.vector] for part in self.split(z)]
+        return torch.stack(parts, dim=1) * self.vector**0.5
+
+    def content(self, z: Tensor, dimension: int, name: str) -> Tensor:
+        """What a dimension of (B, L) holds under a name, as packed: (B, *shape)."""
+        start = sum(self.sizes[:dimension]) + self.vector
+        for held, shape in self.contents[dimension].items():
+            length = int(torch.Size(shape).numel())
+            if held == name:
+                return z[:, start : start + length].reshape(len(z), *shape)
+            start += length
+        raise KeyError(f"latent {dimension} holds no {name}")
+
     def z_id(self, z: Tensor) -> Tensor:
         """Identity latents of (B, L)."""
         return self.gather(z, self.identity_dimensions)
@@ -101,16 +115,9 @@ class Layout:
         return self.gather(z, self.attribute_dimensions)
 
 
-def texture_scale(size: int) -> float:
-    """Factor that gives `size` pixel levels in [-1, 1] an energy of about 1; their mean square
-    is about 0.3 in the rendered crops."""
-    return float((0.3 * size) ** -0.5)
-
-
-def points_scale(size: int) -> float:
-    """Factor that gives `size` places in [-1, 1] an energy of about 1. Two unrelated images then
-    lie far less than 1 apart: that a face's points move is what a swap is for."""
-    return float((0.25 * size) ** -0.5)
+def unit_energy(mean_square: float, size: int, energy: float = 1.0) -> float:
+    """The factor that gives `size` numbers of a mean square an energy of about `energy`."""
+    return float((energy / (mean_square * size)) ** 0.5)
 
 
 def source_weights(layout: Layout, transplant: Collection[str] | None = None) -> Tensor:

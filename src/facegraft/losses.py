@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegraft.latents import Layout
-
-FLOW_EPSILON = 0.01
-"""Below this displacement, in halves of the side, the flow's error counts by its square."""
+from facegraft.warp import tone
 
 
 def identity_loss_per_pair(layout: Layout, z_swap: Tensor, z_source: Tensor) -> Tensor:
@@ -51,23 +49,22 @@ def perceptual_loss(features: Tensor, features_of_reconstruction: Tensor) -> Ten
 
 
 def swap_loss(swap: Tensor, true_swap: Tensor, changed: Tensor, emphasis: float = 4.0) -> Tensor:
-    """L1 to the rendered true swap, the changed region weighted up, plus an L1 of gradients.
+    """How far a swap is from the rendered true one, in bands, the changed region weighted up.
 
-    Ours, not the patent's: the renderer knows the answer.
+    Ours, not the patent's: the renderer knows the answer. Tone, detail and pixels each count, so
+    that a haze is no way out.
 
     Args:
         swap, true_swap: (B, 3, H, W).
-        changed: (B, 1, H, W) >= 0, how much a pixel matters: 1 where the true swap differs from
-            the target, more in the features by which a person is told, 0 elsewhere.
+        changed: (B, 1, H, W) >= 0, 1 where the true swap differs from the target.
         emphasis: extra weight of a pixel of 1.
     """
     weight = 1.0 + emphasis * changed
     weight = weight / weight.mean()
     error = swap - true_swap
-    pixels = (weight * error.abs()).mean()
-    across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
-    down = (weight[..., 1:, :] * (error[..., 1:, :] - error[..., :-1, :]).abs()).mean()
-    return pixels + 0.5 * (across + down)
+    coarse = F.avg_pool2d(weight * error, 4).abs().mean()
+    detail = (weight * (error - tone(error)).abs()).mean()
+    return coarse + detail + 0.3 * (weight * error.abs()).mean()
 
 
 def feature_loss(drawn: Mapping[int, Tensor], wanted: Mapping[int, Tensor]) -> Tensor:
@@ -88,26 +85,6 @@ def feature_loss(drawn: Mapping[int, Tensor], wanted: Mapping[int, Tensor]) -> T
     ).mean()
 
 
-def flow_loss(flow: Tensor, swap: Tensor, target: Tensor, still: Tensor) -> Tensor:
-    """How far from the truth the decoder takes its texture, in halves of the picture's side.
-
-    Ours: the renderer knows where each surface point lies in the true swap and in the target.
-
-    Args:
-        flow: (P, 2, H, W), see `decoder.Decoded`.
-        swap, target: (P, K, 3), the same surface points in either picture: x, y in [-1, 1] and 1
-            where visible. Points that the true swap does not show do not count.
-        still: (P, 1, H, W) in {0, 1}, background in both, where nothing moves.
-    """
-    place, seen = swap[..., :2], swap[..., 2]
-    read = F.grid_sample(flow, place[:, None], padding_mode="border", align_corners=False)
-    error = read[:, :, 0].transpose(1, 2) - (target[..., :2] - place)  # (P, K, 2)
-    moved = (error.square().sum(dim=2) + FLOW_EPSILON**2).sqrt() - FLOW_EPSILON
-    moving = (moved * seen).sum() / seen.sum().clamp_min(1.0)
-    resting = (flow.abs().sum(dim=1, keepdim=True) * still).sum() / still.sum().clamp_min(1.0)
-    return moving + 0.2 * resting
-
-
 def teacher_loss(read: Tensor, known: Tensor, groups: Iterable[tuple[int, int]]) -> Tensor:
     """Squared error of the renderer's parameters read back from latents, the mean over groups.
 
@@ -120,32 +97,14 @@ def teacher_loss(read: Tensor, known: Tensor, groups: Iterable[tuple[int, int]])
     return torch.stack([error[start:stop].mean() for start, stop in groups]).mean()
 
 
-def place_loss(read: Tensor, known: Tensor, seen: Tensor) -> Tensor:
-    """Mean distance of surface points from where they are said to lie or go, in halves of the side.
+def consistency_loss(layout: Layout, z: Tensor, attributes: Tensor) -> Tensor:
+    """`attribute_loss` between pictures of one attribute set, which differ by the person alone.
 
     Args:
-        read, known: (B, K, 2). seen: (B, K), 1 where visible; a hidden point counts .1.
+        z: (N, L), or vectors alone. attributes: int64 (N,), equal where the set is the same.
     """
-    weight = seen + 0.1
-    distance = torch.linalg.vector_norm(read - known + 1e-6, dim=2)
-    return (distance * weight).sum() / weight.sum().clamp_min(1.0)
-
-
-def tint_loss(tint: Tensor, swap: Tensor, target: Tensor, seen: Tensor) -> Tensor:
-    """How far the change of the points' colours is off, (B, K, 3) x 3, mean over channels.
-
-    Args:
-        tint: as predicted. swap, target: colours that the true swap shows where the points come to
-            lie, and the target where they lay.
-        seen: (B, K), 1 where both show the point; others do not count.
-    """
-    error = (tint - (swap - target)).abs().mean(dim=2)
-    return (error * seen).sum() / seen.sum().clamp_min(1.0)
-
-
-def sight_loss(sight: Tensor, seen: Tensor) -> Tensor:
-    """Binary cross-entropy of which points the swap shows, logits (B, K), to what is known."""
-    return F.binary_cross_entropy_with_logits(sight, seen)
+    first = (attributes[:, None] == attributes[None, :]).float().argmax(dim=1)
+    return attribute_loss(layout, z, z[first])
 
 
 def contrast_loss(layout: Layout, z: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:
@@ -164,8 +123,3 @@ def contrast_loss(layout: Layout, z: Tensor, identity: Tensor, temperature: floa
     same = (identity[:, None] == identity[None, :]) & ~itself
     log_probability = logits - logits.logsumexp(dim=1, keepdim=True)
     return -(log_probability.masked_fill(~same, 0.0).sum(1) / same.sum(1)).mean()
-
-
-def mask_loss(mask_logits: Tensor, changed: Tensor) -> Tensor:
-    """Binary cross-entropy of the paste-back mask, (B, 1, H, W) logits, to the known change."""
-    return F.binary_cross_entropy_with_logits(mask_logits, changed)

@@ -9,37 +9,34 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from facegraft.batches import person_faces
 from facegraft.benchmark import Pair, pair_images
 from facegraft.dataset import Grid, Person
+from facegraft.faces import Faces
 from facegraft.heldout import stack
-from facegraft.images import contact_sheet, to_tensor, to_uint8
-from facegraft.model import Model, paste_back
+from facegraft.images import contact_sheet, to_uint8
+from facegraft.model import Model
 
-SHEET_COLUMNS = ("source", "target", "decoded", "swap", "true swap")
+SHEET_COLUMNS = ("source", "target", "swap", "true swap")
 PEOPLE_COLUMNS = ("person", "character", "person onto\ncharacter", "character onto\nperson")
 
 
 @torch.no_grad()
 def swap_sheet(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) -> Image.Image:
-    """A row a pair: source, target, what G draws, the swap pasted back, the true swap.
+    """A row a pair: source, target, the swap, the true swap.
 
     A row of which one sub-dimension is taken bears its name.
     """
     images = stack([pair_images(grids, pair) for pair in pairs]).to(model.device)
-    decoded = model.decoder(
-        torch.cat(
-            [
-                model.fused(source[None], target[None], pair.transplant)
-                for source, target, pair in zip(images.source, images.target, pairs, strict=True)
-            ]
-        )
-    )
+    swaps = [
+        model.swap(images.source[k : k + 1], images.target[k : k + 1], pair.transplant).image
+        for k, pair in enumerate(pairs)
+    ]
     columns = (
-        images.source,
-        images.target,
-        decoded.image,
-        paste_back(decoded, images.target),
-        images.true_swap,
+        images.source.images,
+        images.target.images,
+        torch.cat(swaps),
+        images.true_swap.images,
     )
     captions = [pair.region or "" for pair in pairs]
     named = captions if any(captions) else ()
@@ -52,13 +49,14 @@ def people_sheet(
 ) -> Image.Image:
     """A row a person: an imported picture onto a pair's target, and the target onto it."""
     shown = list(zip(people, pairs, strict=False))
-    person = to_tensor(np.stack([one.images[0] for one, _ in shown])).to(model.device)
-    character = torch.cat([pair_images(grids, pair).target for _, pair in shown]).to(model.device)
+    person = Faces.joined([person_faces(one, [0]) for one, _ in shown]).to(model.device)
+    character = Faces.joined([pair_images(grids, pair).target for _, pair in shown])
+    character = character.to(model.device)
     columns = (
-        person,
-        character,
-        paste_back(model.swap(person, character), character),
-        paste_back(model.swap(character, person), person),
+        person.images,
+        character.images,
+        model.swap(person, character).image,
+        model.swap(character, person).image,
     )
     captions = [one.identity_id for one, _ in shown]
     return contact_sheet(_rows(*columns), columns=PEOPLE_COLUMNS, captions=captions, cell=128)

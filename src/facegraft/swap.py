@@ -3,59 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from facegraft.calibration import Thresholds
 from facegraft.config import SwapParams
-from facegraft.decoder import Decoded
-from facegraft.model import Model, blend, paste_mask
-from facegraft.tuning import Tuned, tune
-
-
-@dataclass(frozen=True)
-class Swapped:
-    """A pair's outcome and where it may differ from the target.
-
-    Attributes:
-        mask: (1, 1, S, S) in [0, 1], the share of the decoded image in what is saved.
-    """
-
-    tuned: Tuned
-    mask: Tensor
+from facegraft.faces import Faces
+from facegraft.model import Model
+from facegraft.tuning import Read, Tuned, tune
 
 
 def swap(
     model: Model,
-    source: Tensor,
-    target: Tensor,
+    source: Faces,
+    target: Faces,
     thresholds: Thresholds,
     params: SwapParams,
+    read: Read,
     transplant: Collection[str] | None = None,
-) -> Swapped:
+) -> Tuned:
     """The source's identity on the target, tuned until it passes or the budget is gone.
 
-    What is judged is what is saved: with `paste_back` the mask of the first decode stays fixed,
-    so tuning cannot win by showing more of the target.
-
     Args:
-        source, target: (1, 3, S, S) in [-1, 1], face-filling crops.
+        source, target: one face-filling crop each.
         thresholds: both losses must lie strictly below.
+        read: the landmark reader, which reads what is judged.
         transplant: identity sub-dimensions to take; None takes all.
 
     Raises:
         ValueError: `transplant` names no identity sub-dimension of the model.
     """
-    source, target = (image.to(model.device) for image in (source, target))
+    source, target = source.to(model.device), target.to(model.device)
     with torch.no_grad():
         fused = model.fused(source, target, transplant)
-        mask = paste_mask(model.decoder(fused))
-    if not params.paste_back:
-        mask = torch.ones_like(mask)
-
-    def compose(decoded: Decoded) -> Tensor:
-        return blend(decoded.image, target, mask)
-
-    return Swapped(tune(model, target, fused, compose, thresholds, params), mask.cpu())
+    return tune(model, source, target, fused, thresholds, params, read)

@@ -18,7 +18,7 @@ class Teachers(nn.Module):
 
     A code group that bears a latent group's name ("eyes", "pose") is read from that group's
     dimensions alone, so each dimension comes to mean what it is called; all other groups are read
-    from all identity (or attribute) vectors together. Spatial slots are not read.
+    from all identity (or attribute) vectors together.
     """
 
     def __init__(self, layout: Layout, identity_groups: Groups, attribute_groups: Groups) -> None:
@@ -28,15 +28,12 @@ class Teachers(nn.Module):
         self.readers = nn.ModuleDict()
         for side, groups in self.groups.items():
             for group, (start, stop) in groups.items():
-                size = sum(layout.sizes[k] for k in self._dimensions(side, group))
+                size = layout.vector * len(self._dimensions(side, group))
                 self.readers[f"{side}_{group}"] = nn.Linear(size, stop - start)
 
     def _dimensions(self, side: str, group: str) -> tuple[int, ...]:
         named = self.layout.identity if side == "identity" else self.layout.attribute
-        own = named.get(group, tuple(i for indices in named.values() for i in indices))
-        known = self.layout.vector_dimensions
-        vectors = tuple(k for k in own if k in known)
-        return vectors or tuple(k for k in self.layout.attribute_dimensions if k in known)
+        return named.get(group) or tuple(i for indices in named.values() for i in indices)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(B, L) -> identity code (B, C) and attribute code (B, Q) as read."""
@@ -47,7 +44,7 @@ class Teachers(nn.Module):
         return identity, attribute
 
     def _read(self, side: str, group: str, z: Tensor) -> Tensor:
-        dimensions = self._dimensions(side, group)
-        unit = self.layout.sizes[dimensions[0]] ** 0.5
-        read: Tensor = self.readers[f"{side}_{group}"](self.layout.gather(z, dimensions) * unit)
+        chosen = list(self._dimensions(side, group))
+        vectors = self.layout.vectors(z)[:, chosen].flatten(1)
+        read: Tensor = self.readers[f"{side}_{group}"](vectors)
         return read

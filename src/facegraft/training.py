@@ -13,24 +13,24 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from facegraft import losses as loss
 from facegraft import ranks
-from facegraft.album_batches import with_people
-from facegraft.batches import Batch, draw_batch, drawn_ahead
+from facegraft.batches import Block, Pairs, draw_block, draw_pairs, drawn_ahead, on_device
 from facegraft.config import TrainParams
 from facegraft.dataset import Grid, Person
+from facegraft.decoder import Decoded, Decoder, Plan
 from facegraft.device import autocast_for
 from facegraft.encoder import Encoder
+from facegraft.faces import Faces
+from facegraft.geometry import fit_geometry, fit_mean_face
 from facegraft.latents import fuse, source_weights
-from facegraft.model import Model, ModelConfig
-from facegraft.moves import MoveReader, Moves, move_losses, moves_of_batch
-from facegraft.points import PointsRead
+from facegraft.model import Model, ModelConfig, drawn_faces
 from facegraft.teachers import Teachers
 
 
@@ -64,6 +64,35 @@ class TrainState:
     step: int
 
 
+@dataclass(frozen=True)
+class Phase:
+    """Steps that are taught alike; each phase warms up and anneals by itself.
+
+    Attributes:
+        reads: the encoder learns, from what the renderer knows of pictures.
+        draws: the decoder learns, from true swaps.
+    """
+
+    first: int
+    last: int
+    reads: bool
+    draws: bool
+
+
+def phases(params: TrainParams) -> tuple[Phase, ...]:
+    """First the encoder reads, then the decoder draws; plain vectors have to learn both at once."""
+    taught = min(params.teach_steps, params.steps)
+    return (
+        Phase(0, taught, reads=True, draws=False),
+        Phase(taught, params.steps, reads=params.vector_only, draws=True),
+    )
+
+
+def phase_of(step: int, params: TrainParams) -> Phase:
+    """The phase that a step belongs to."""
+    return next(phase for phase in phases(params) if step < phase.last)
+
+
 def init_state(
     params: TrainParams,
     config: ModelConfig,
@@ -76,10 +105,7 @@ def init_state(
     """
     torch.manual_seed(params.seed)
     model = Model(config)
-    teachers = Teachers(model.layout, grid.identity_groups, grid.attribute_groups)
-    if model.encoder.points is not None:
-        anchors = grid.anchors[..., :2].astype(np.float32).mean(axis=(0, 1))
-        model.encoder.points.start_at(torch.from_numpy(anchors))
+    teachers = Teachers(model.layout.bare, grid.identity_groups, grid.attribute_groups)
     for part in (model, teachers):
         part.to(device or "cpu")
     ranks.normalise_together(model)
@@ -116,187 +142,177 @@ def train(
     """Train from `state.step` to `params.steps`, yielding after every step.
 
     Args:
-        people: imported pictures that join every step, see `album_batches`.
+        people: imported pictures that join every step, see `batches`.
 
     Raises:
         NonFiniteLoss: before the optimiser's step, so `state` still holds finite weights.
     """
     trained = [*state.model.parameters(), *state.teachers.parameters()]
-    device = state.model.device
-    autocast = autocast_for(params, device)
-
-    def draw(step: int) -> Batch | None:
-        if phase_of(step, state.model, params).moves_alone:
-            return None
-        return with_people(draw_batch(grids, params, step), people, params, step)
-
-    batches, reader = drawn_ahead(draw, params, state.step), MoveReader(state.model, grids, params)
-    state.model.train()
-    while state.step < params.steps:
-        started = time.perf_counter()
-        phase = phase_of(state.step, state.model, params)
-        if phase.frozen:
-            freeze_encoder(state)
-        learning_rate = phase.learning_rate
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate * group["scale"]
-        batch = next(batches) or reader.draw(state.step)
-        with autocast:
-            values = step_losses(state, batch.to(device), params)
-        total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
-        if not torch.isfinite(total):
-            raise NonFiniteLoss(_describe_non_finite(state.step, values, batch.keys))
-        state.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        ranks.combine_gradients(state.model, state.teachers)
-        norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
-        state.optimizer.step()
-        follow(state.ema, state.model, min(params.ema_decay, (1 + state.step) / (10 + state.step)))
-        state.step += 1
-        yield StepMetrics(
-            step=state.step,
-            losses={name: value.item() for name, value in values.items()},
-            learning_rate=learning_rate,
-            gradient_norm=norm.item(),
-            images_per_second=len(batch.keys) / (time.perf_counter() - started),
-        )
+    for phase in phases(params):
+        if not phase.first <= state.step < phase.last:
+            continue
+        begin(phase, state, grids, params, people)
+        drawing = partial(draw, phase, grids, people, params)
+        batches = drawn_ahead(drawing, phase.last, state.step)
+        for batch in batches:
+            started = time.perf_counter()
+            learning_rate = set_rate(state, phase, params)
+            values = step_losses(state, phase, batch, params)
+            total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
+            if not torch.isfinite(total):
+                raise NonFiniteLoss(_describe_non_finite(state.step, values, batch))
+            state.optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            ranks.combine_gradients(state.model, state.teachers)
+            norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
+            state.optimizer.step()
+            decay = min(params.ema_decay, (1 + state.step) / (10 + state.step))
+            follow(state.ema, state.model, decay)
+            state.step += 1
+            yield StepMetrics(
+                step=state.step,
+                losses={name: value.item() for name, value in values.items()},
+                learning_rate=learning_rate,
+                gradient_norm=norm.item(),
+                images_per_second=_images(batch) / (time.perf_counter() - started),
+            )
 
 
-def step_losses(state: TrainState, batch: Batch | Moves, params: TrainParams) -> dict[str, Tensor]:
-    """Every loss of one step by its name, see `Phase`."""
-    model = state.model
-    if isinstance(batch, Moves):
-        return move_losses(model.decoder, batch)
-    phase = phase_of(state.step, model, params)
-    values: dict[str, Tensor] = {}
-    with torch.set_grad_enabled(not phase.frozen):
-        z, points = ranks.shared(_encode, model.encoder, batch.images)  # (N + J, L)
-    if not phase.frozen:
-        values |= encoder_losses(state, batch, z, points)
-    if points is not None:
-        values |= move_losses(model.decoder, moves_of_batch(model, batch, z, points.kept))
-    if not phase.decodes:
-        return values
-    seen = z  # a frozen encoder is the averaged one
-    if not phase.frozen:
-        with torch.no_grad():
-            seen = ranks.shared(state.ema.encoder, batch.images)  # (N + J, L)
-    return values | swap_losses(state, batch, z, seen)
+Batch = tuple[Block | None, Pairs | None]
 
 
-def encoder_losses(
-    state: TrainState, batch: Batch, z: Tensor, points: PointsRead | None
+def draw(
+    phase: Phase, grids: Sequence[Grid], people: Sequence[Person], params: TrainParams, step: int
+) -> Batch:
+    """What a step of a phase sees."""
+    return (
+        draw_block(grids, people, params, step) if phase.reads else None,
+        draw_pairs(grids, people, params, step) if phase.draws else None,
+    )
+
+
+def begin(
+    phase: Phase,
+    state: TrainState,
+    grids: Sequence[Grid],
+    params: TrainParams,
+    people: Sequence[Person],
+) -> None:
+    """What has to be settled before a phase's first step, again where training is resumed."""
+    model = state.model.train()
+    model.requires_grad_(True)
+    if params.freeze_convolutions and params.init != "scratch":
+        model.encoder.freeze_convolutions()
+    if phase.reads and not phase.draws:
+        model.decoder.requires_grad_(False)
+        fit_mean_face(model, grids, people)
+        fit_mean_face(state.ema, grids, people)
+    elif not phase.reads:  # the averaged encoder is the encoder from now on
+        model.encoder.load_state_dict(state.ema.encoder.state_dict())
+        model.encoder.eval().requires_grad_(False)
+        if phase.first:  # it was taught anew
+            fit_geometry(model, grids, people, params.seed)
+            state.ema.decoder.load_state_dict(model.decoder.state_dict())
+
+
+def set_rate(state: TrainState, phase: Phase, params: TrainParams) -> float:
+    """Give the optimiser this step's learning rate, and return it."""
+    rate = scheduled_rate(state.step - phase.first, phase.last - phase.first, params)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+    return rate
+
+
+def step_losses(
+    state: TrainState, phase: Phase, batch: Batch, params: TrainParams
 ) -> dict[str, Tensor]:
-    """What the latents (N + J, L) say of what is known, and whether those agree that should."""
-    layout, groups = state.model.layout, state.teachers.groups
-    identity_read, attribute_read = state.teachers(z[: batch.rendered])
-    values = {
-        "identity_teacher_loss": loss.teacher_loss(
-            identity_read, batch.identity_code, groups["identity"].values()
-        ),
-        "attribute_teacher_loss": loss.teacher_loss(
-            attribute_read, batch.attribute_code, groups["attribute"].values()
-        ),
-        "contrast_loss": loss.contrast_loss(layout, z, batch.identity),
-        "consistency_loss": loss.attribute_loss(layout, z[batch.true_swap], z[batch.target]),
-    }
-    return values if points is None else values | {"anchor_loss": read_loss(batch, points)}
-
-
-def swap_losses(state: TrainState, batch: Batch, z: Tensor, seen: Tensor) -> dict[str, Tensor]:
-    """What the decoder makes of the latents (N + J, L): every pair's swap, and reconstructions.
-
-    Args:
-        seen: (N + J, L), the latents as the averaged encoder reads them; they take no gradient.
-    """
-    model, layout = state.model, state.model.layout
-    source = torch.cat([batch.source, batch.foreign_source])
-    target = torch.cat([batch.target, batch.foreign_target])
-    parts = (*batch.transplant, *[None] * len(batch.foreign_source))
-    weights = torch.stack([source_weights(layout, part and (part,)) for part in parts])
-    fused = fuse(layout, z[source], z[target], weights)  # (P + F, L)
-    decoded = ranks.shared(model.decoder, torch.cat([fused, z[batch.reconstructed]]))
-    wanted = fuse(layout, seen[source], seen[target], weights)  # (P + F, L)
-    z_drawn, maps = ranks.shared(_read, state.ema.encoder, decoded.image)  # (P + F + R, L)
-    swaps, pairs = len(source), len(batch.source)
-    true_swaps = batch.images[batch.true_swap]
-    with torch.no_grad():
-        true_maps = ranks.shared(_read, state.ema.encoder, true_swaps)[1]
-    known = torch.cat([batch.foreign_target[batch.foreign_same], batch.reconstructed])
-    rest = torch.arange(swaps, len(z_drawn), device=z.device)
-    again = torch.cat([pairs + batch.foreign_same, rest])  # what shall look like `known`
-    values = {
-        "identity_loss": loss.identity_loss(layout, z_drawn[:swaps], wanted),
-        "attribute_loss": loss.attribute_loss(layout, z_drawn[:swaps], seen[target]),
-        "mse_loss": loss.mse_loss(batch.images[known], decoded.image[again]),
-        "perceptual_loss": loss.perceptual_loss(seen[known], z_drawn[again]),
-        "swap_loss": loss.swap_loss(
-            decoded.image[:pairs], true_swaps, batch.changed * (1.0 + batch.features)
-        ),
-        "feature_loss": loss.feature_loss({r: x[:pairs] for r, x in maps.items()}, true_maps),
-        "mask_loss": loss.mask_loss(decoded.mask_logits[:pairs], batch.changed),
-    }
-    if decoded.flow is not None:
-        surface = batch.anchors[:, : batch.anchors.shape[1] - model.config.strokes]
-        truth, before = surface[batch.true_swap], surface[batch.target]
-        values["flow_loss"] = loss.flow_loss(decoded.flow[:pairs], truth, before, batch.still)
+    """Every loss of one step by its name."""
+    block, pairs = batch
+    device = state.model.device
+    values: dict[str, Tensor] = {}
+    with autocast_for(params, device):
+        if block is not None:
+            values |= read_losses(state, on_device(block, device))
+        if pairs is not None:
+            values |= draw_losses(state, on_device(pairs, device), learns=phase.reads)
     return values
 
 
-def read_loss(batch: Batch, read: PointsRead) -> Tensor:
-    """Whether surface points are read rightly, by every stage of the reader."""
-    places, seen = batch.anchors[..., :2], batch.anchors[..., 2]
-    stages = [loss.place_loss(stage[: batch.rendered], places, seen) for stage in read.stages]
-    return torch.stack(stages).mean()
+def read_losses(state: TrainState, block: Block) -> dict[str, Tensor]:
+    """What the latents say of what is known, and whether those agree that should."""
+    layout, groups = state.model.layout.bare, state.teachers.groups
+    z = encoded(state.model.encoder, block.faces, contents=False)  # vectors alone
+    rendered = len(block.identity_code)
+    identity_read, attribute_read = state.teachers(z[:rendered])
+    return {
+        "identity_teacher_loss": loss.teacher_loss(
+            identity_read, block.identity_code, groups["identity"].values()
+        ),
+        "attribute_teacher_loss": loss.teacher_loss(
+            attribute_read, block.attribute_code, groups["attribute"].values()
+        ),
+        "contrast_loss": loss.contrast_loss(layout, z, block.identity),
+        "consistency_loss": loss.consistency_loss(layout, z[:rendered], block.attributes),
+    }
 
 
-def _encode(encoder: Encoder, images: Tensor) -> tuple[Tensor, PointsRead | None]:
-    """The latents of (N, 3, S, S), and where its surface points are read."""
-    features = encoder.features(images)
-    return encoder.project(images, features), features.points
+def draw_losses(state: TrainState, pairs: Pairs, *, learns: bool) -> dict[str, Tensor]:
+    """What the decoder makes of pairs: every swap, and a reconstruction of the first target.
 
-
-def _read(encoder: Encoder, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-    """The latents of (N, 3, S, S), and the maps that they are made of."""
-    features = encoder.features(images)
-    return encoder.project(images, features), features.maps
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What a step teaches.
-
-    First, for `teach_steps`, encoder and mover, nothing being decoded; then all. Where
-    `freeze_encoder` asks for it the encoder stays as it is after that, `move_steps` teach the
-    mover alone, by pairs of whole grids, and the rest what decodes; each part anneals by itself.
+    Args:
+        learns: the encoder takes gradients, too.
     """
+    model, layout, ema = state.model, state.model.layout, state.ema.encoder
+    with torch.set_grad_enabled(learns):
+        z_source, z_target = (encoded(model.encoder, x) for x in (pairs.source, pairs.target))
+    weights = torch.stack([source_weights(layout, part and (part,)) for part in pairs.parts])
+    fused = fuse(layout, z_source, z_target, weights)  # (P, L)
+    first = pairs.target[:1]
+    decoded = drawn(model, torch.cat([fused, z_target[:1]]), pairs.true_swap, first)
+    with torch.no_grad():
+        kept, seen = z_target, fused  # an encoder that stays is the averaged one
+        if learns:
+            kept = encoded(ema, pairs.target)
+            seen = fuse(layout, encoded(ema, pairs.source), kept, weights)
+        wanted = ranks.shared(ema.features, pairs.true_swap.images).maps
+    faces = drawn_faces(decoded, Faces.joined([pairs.target, first]))
+    count = len(fused)
+    z, maps = ranks.shared(_read, faces.images, faces, ema)
+    return {
+        "identity_loss": loss.identity_loss(layout, z[:count], seen),
+        "attribute_loss": loss.attribute_loss(layout, z[:count], kept),
+        "mse_loss": loss.mse_loss(first.images, decoded.image[count:]),
+        "perceptual_loss": loss.perceptual_loss(kept[:1], z[count:]),
+        "swap_loss": loss.swap_loss(decoded.image[:count], pairs.true_swap.images, pairs.changed),
+        "feature_loss": loss.feature_loss({r: x[:count] for r, x in maps.items()}, wanted),
+    }
 
-    frozen: bool
-    moves_alone: bool
-    decodes: bool
-    learning_rate: float
+
+def drawn(model: Model, z: Tensor, true_swap: Faces, unfused: Faces) -> Decoded:
+    """Swaps as they are learnt: to the true swap's landmarks, shares not yet decided."""
+    if not isinstance(model.decoder, Decoder):
+        return Decoded(ranks.shared(model.decoder, z))
+    decoder = model.decoder
+    asked = torch.cat([true_swap.landmarks, unfused.landmarks])
+
+    def run(latents: Tensor, landmarks: Tensor) -> Decoded:
+        with torch.no_grad():
+            plan: Plan = decoder.plan(latents, landmarks)
+        return decoder.draw(plan, power=1.0)
+
+    return ranks.shared(run, z, asked)
 
 
-def phase_of(step: int, model: Model, params: TrainParams) -> Phase:
-    """What `step` teaches a model; one that moves no points has no steps of the mover alone."""
-    if not params.freeze_encoder:
-        rate = scheduled_rate(step, params.steps, params)
-        return Phase(False, False, step >= params.teach_steps, rate)
-    taught = params.teach_steps
-    moved = taught + (params.move_steps if model.decoder.mover is not None else 0)
-    starts = (0, taught, moved, params.steps)
-    part = sum(step >= start for start in starts[1:3])
-    first, last = starts[part : part + 2]
-    rate = scheduled_rate(step - first, last - first, params)
-    return Phase(part > 0, part == 1, part == 2, rate)
+def encoded(encoder: Encoder, faces: Faces, *, contents: bool = True) -> Tensor:
+    """The latents of faces, (B, L), or their vectors alone, (B, 18 D)."""
+    run = encoder.forward if contents else encoder.vectors_alone
+    return ranks.shared(lambda images, held: run(held), faces.images, faces)
 
 
-def freeze_encoder(state: TrainState) -> None:
-    """The averaged encoder is the encoder from now on; nothing moves it any more."""
-    encoder = state.model.encoder
-    if encoder.training:
-        encoder.load_state_dict(state.ema.encoder.state_dict())
-        encoder.eval().requires_grad_(False)
+def _read(images: Tensor, faces: Faces, encoder: Encoder) -> tuple[Tensor, dict[int, Tensor]]:
+    """The latents of faces, and the maps that they are made of."""
+    features = encoder.features(images)
+    return encoder.project(features, faces), features.maps
 
 
 def scheduled_rate(step: int, steps: int, params: TrainParams) -> float:
@@ -319,6 +335,11 @@ def follow(ema: nn.Module, model: nn.Module, decay: float) -> None:
             averaged.copy_(current)
 
 
-def _describe_non_finite(step: int, values: dict[str, Tensor], keys: Sequence[str]) -> str:
+def _images(batch: Batch) -> int:
+    return sum(len(one.keys) for one in batch if one is not None)
+
+
+def _describe_non_finite(step: int, values: dict[str, Tensor], batch: Batch) -> str:
     bad = ", ".join(f"{name}={value.item()}" for name, value in values.items())
-    return f"step {step}: a loss is not finite ({bad}); images {', '.join(keys)}"
+    keys = ", ".join(key for one in batch if one is not None for key in one.keys)
+    return f"step {step}: a loss is not finite ({bad}); images {keys}"

@@ -116,7 +116,7 @@ def load_people(data_dir: Path, split: str, size: int) -> list[Person]:
         for identity, *picture in zip(album.identity_ids, album.keys, album.images, strict=True):
             people.setdefault(identity, []).append((str(picture[0]), picture[1]))
     return [
-        Person(identity, *(tuple(column) for column in zip(*pictures, strict=True)))
+        Person(identity, tuple(key for key, _ in pictures), tuple(image for _, image in pictures))
         for identity, pictures in sorted(people.items())
     ]
 
