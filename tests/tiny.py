@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from facegraft.config import Params, TrainParams, load_params
 from facegraft.dataset import Grid
@@ -54,3 +58,14 @@ def state(**changes: object) -> TrainState:
     section = train_params(**changes)
     face_grid = faces()
     return init_state(section, ModelConfig.from_params(section, [face_grid]), face_grid)
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """States made in here compute in float64, where no processor's rounding shows in a figure."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

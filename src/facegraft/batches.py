@@ -83,10 +83,14 @@ class Batch:
         """N: how many of the images have a truth."""
         return len(self.identity_code)
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch with its tensors on a device."""
-        held = ((one.name, getattr(self, one.name)) for one in fields(self))
-        moved: dict[str, Any] = {k: v.to(device) for k, v in held if isinstance(v, Tensor)}
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Batch:
+        """The same batch with its tensors on a device, floats as `dtype`."""
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device, dtype if value.is_floating_point() else None)
+            for name, value in held.items()
+            if isinstance(value, Tensor)
+        }
         return replace(self, **moved)
 
 

@@ -96,6 +96,11 @@ class Model(nn.Module):
         """Where its weights lie."""
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of its weights: float32, but float64 where a test compares exactly."""
+        return next(self.parameters()).dtype
+
     def fused(
         self, source: Tensor, target: Tensor, transplant: Collection[str] | None = None
     ) -> Tensor:

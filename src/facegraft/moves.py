@@ -76,7 +76,7 @@ class Moves:
     pictures: Tensor
     keys: tuple[str, ...] = ()
 
-    def to(self, device: torch.device) -> Moves:
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Moves:
         """Itself: it is made where the model is."""
         return self
 

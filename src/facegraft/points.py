@@ -99,7 +99,7 @@ class PointReader(nn.Module):
         self.own = nn.ParameterList(torch.zeros(points, NEAR) for _ in STEPS)
         self.shift = nn.ParameterList(torch.randn(points, NEAR, 2) * 2e-3 for _ in STEPS)
         self.look = nn.Linear(NEAR, LOOK)
-        self.register_buffer("star", torch.tensor(STAR, dtype=torch.float32))
+        self.register_buffer("star", torch.tensor(STAR, dtype=torch.get_default_dtype()))
 
     @torch.no_grad()
     def start_at(self, places: Tensor) -> None:
@@ -109,12 +109,13 @@ class PointReader(nn.Module):
     def forward(self, maps: dict[int, Tensor], summary: Tensor) -> PointsRead:
         """Maps (B, C_r, r, r) by resolution and the picture's summary -> the points."""
         seen = self._seen(maps)
-        stages = [self.first(summary).view(len(summary), -1, 2).float()]
+        first = self.first(summary).view(len(summary), -1, 2)
+        stages = [first.to(self.star.dtype)]  # bfloat16 is too coarse
         near = seen
         for n, step in enumerate(STEPS):
             near = F.leaky_relu(self.near[n](self._at(seen, stages[-1], step)) + self.own[n], 0.2)
             moved = torch.einsum("bkf,kfc->bkc", near, self.shift[n])
-            stages.append(stages[-1].detach() + moved.float())  # bfloat16 is too coarse
+            stages.append(stages[-1].detach() + moved.to(self.star.dtype))
         return PointsRead(tuple(stages), self.look(near).flatten(1))
 
     def _seen(self, maps: dict[int, Tensor]) -> Tensor:

@@ -127,12 +127,12 @@ class BatchNormOfAll(_BatchNorm):
         return mine.train(other.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) of this process's rows; statistics are taken and kept in float32."""
+        """(B, C, ...) of this process's rows; statistics are taken in float32 or finer."""
         if not self.training:
             return super().forward(x)
         axes = [0, *range(2, x.ndim)]
         channels = [1, -1] + [1] * (x.ndim - 2)
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         seen = values.new_tensor([values.numel() / self.num_features])
         sums = _Sum.apply(torch.cat([values.sum(axes), seen]))
         mean, rows = sums[:-1] / sums[-1], sums[-1].detach()

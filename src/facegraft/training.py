@@ -78,7 +78,7 @@ def init_state(
     model = Model(config)
     teachers = Teachers(model.layout, grid.identity_groups, grid.attribute_groups)
     if model.encoder.points is not None:
-        anchors = grid.anchors[..., :2].astype(np.float32).mean(axis=(0, 1))
+        anchors = grid.anchors[..., :2].astype(np.float64).mean(axis=(0, 1))
         model.encoder.points.start_at(torch.from_numpy(anchors))
     for part in (model, teachers):
         part.to(device or "cpu")
@@ -142,7 +142,7 @@ def train(
             group["lr"] = learning_rate * group["scale"]
         batch = next(batches) or reader.draw(state.step)
         with autocast:
-            values = step_losses(state, batch.to(device), params)
+            values = step_losses(state, batch.to(device, state.model.dtype), params)
         total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
         if not torch.isfinite(total):
             raise NonFiniteLoss(_describe_non_finite(state.step, values, batch.keys))
