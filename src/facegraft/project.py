@@ -27,6 +27,11 @@ class Project:
         return self.root / "build"
 
     @property
+    def data_version(self) -> Path:
+        """{"md5": version of data/}: what `dvc.yaml`'s stages depend on."""
+        return self.build / "data" / "version.json"
+
+    @property
     def imports(self) -> Path:
         """Per album: what an import has found out so far, and its report."""
         return self.build / "import"

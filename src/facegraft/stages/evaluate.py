@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facegraft.adapters.judge import Judge
-from facegraft.adapters.lineage import data_version
+from facegraft.adapters.lineage import data_in_use
 from facegraft.adapters.registry import fingerprint
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import find_run
@@ -82,7 +82,7 @@ def measure(
     """
     model.to(device_for(params.train))
     grids = load_grids(project.data, "test")
-    version = data_version(project.root) or "unknown"
+    version = data_in_use(project.root)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     judge = Judge()
     known = gallery(project, grids, "judge", judge.embed, report)

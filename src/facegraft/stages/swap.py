@@ -14,7 +14,7 @@ from PIL import Image
 
 from facegraft.adapters import registry
 from facegraft.adapters.judge import Judge, similarity
-from facegraft.adapters.lineage import data_version, git_state
+from facegraft.adapters.lineage import data_in_use, git_state
 from facegraft.calibration import Calibration, Thresholds
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params, SwapParams
@@ -204,7 +204,7 @@ def _record(
         judge_after=after,
         judge_disagrees=(after.similarity_source or 0.0) < (before.similarity_source or 0.0),
         model_version=swapper.model_version,
-        data_version=data_version(swapper.project.root) or "unknown",
+        data_version=data_in_use(swapper.project.root),
         git_sha=git.sha,
         git_dirty=git.dirty,
         seconds=round(time.monotonic() - started, 3),

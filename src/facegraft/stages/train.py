@@ -14,7 +14,7 @@ import numpy as np
 import facegraft
 from facegraft import ranks
 from facegraft.adapters.albums import load_people
-from facegraft.adapters.lineage import data_version, folder_md5, provenance
+from facegraft.adapters.lineage import data_in_use, folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY, fingerprint
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import NOTE, Run, open_run
@@ -126,7 +126,7 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
             stopped=stopped,
             steps=state.step,
             losses=losses,
-            data_version=data_version(project.root) or "unknown",
+            data_version=data_in_use(project.root),
             run_id=run.id,
             run_url=run.url,
         )
