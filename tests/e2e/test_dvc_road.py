@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -42,9 +44,17 @@ def test_stages_run_on_other_bytes_of_the_recorded_recipe(copy_project: Project)
     assert "Running stage 'validate'" in repro(root), "nothing that lies in data/ goes unseen"
 
 
-def repro(root: object) -> str:
+def repro(root: Path) -> str:
     """What `dvc repro validate` says there."""
     command = [sys.executable, "-m", "dvc", "repro", "validate"]
-    done = subprocess.run(command, cwd=str(root), capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # its `python`
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
