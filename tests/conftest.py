@@ -35,6 +35,7 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.mlruns
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One xdist worker has all tests of a file, and all that need the servers: they start once."""
     for item in items:

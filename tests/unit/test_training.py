@@ -185,7 +185,8 @@ def test_the_loop_learns_a_grid_by_heart() -> None:
         "learning_rate": 0.003,
         "vector_only": True,
     }
-    steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
+    with tiny.float64():  # a hundred steps in float32 end elsewhere on another processor
+        steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
     for name in ("swap_loss", "identity_teacher_loss"):
         late = sum(m.losses[name] for m in steps[-5:]) / 5
         assert late < 0.6 * steps[0].losses[name], name
