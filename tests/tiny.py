@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from facegraft.calibration import Calibration, Separation
 from facegraft.config import Params, TrainParams, load_params
 from facegraft.dataset import Grid
 from facegraft.model import ModelConfig
@@ -54,3 +55,9 @@ def state(**changes: object) -> TrainState:
     section = train_params(**changes)
     face_grid = faces()
     return init_state(section, ModelConfig.from_params(section, [face_grid]), face_grid)
+
+
+def calibration(same: float = 0.1) -> Calibration:
+    """Losses that tell same from different."""
+    separation = Separation(same=same, different=0.9, auc=0.99)
+    return Calibration(identity_loss=separation, attribute_loss=separation, pairs=20)

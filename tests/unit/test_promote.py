@@ -51,12 +51,12 @@ def trained(project: Project, seed: int, value: object, pairs: str = PAIRS) -> N
     with tracking.open_run(project, run_name=f"train-{seed}") as run:
         write(project.model / "train.json", {"run_id": run.id, "steps": 1})
     measured(project, {METRIC: value, "pairs_hash": pairs})
-    write(project.evaluation / "calibration.json", {"pairs": 20})
 
 
 def measured(project: Project, figures: dict[str, object]) -> None:
-    own = {"model_sha256": registry.fingerprint(project.model)}
-    write(project.evaluation / "benchmark.json", figures | own)
+    sha256 = registry.fingerprint(project.model)
+    write(project.evaluation / "benchmark.json", figures | {"model_sha256": sha256})
+    write(project.evaluation / "calibration.json", tiny.calibration().sealed(sha256))
 
 
 def write(path: Path, value: object) -> None:

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from facegraft.adapters import registry, tracking
+from facegraft.calibration import Calibration
 from facegraft.checkpoint import load_model, save_model
 from facegraft.config import NUM_LATENTS
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
+from tests import tiny
 
 SIZE = 32
 
@@ -52,7 +54,7 @@ def register(project: Project, seed: int, **benchmark: float) -> registry.Regist
             run,
             size=SIZE,
             benchmark=benchmark,
-            calibration={"pairs": 20},
+            calibration=tiny.calibration(),
             tags={"git_sha": "abc"},
         )
 
@@ -61,7 +63,7 @@ def test_a_registered_model_is_challenger_and_not_champion(project: Project) -> 
     registered = register(project, 1, psnr=20.5)
     assert registered.version == "1"
     assert registered.benchmark == {"psnr": 20.5}
-    assert registered.calibration == {"pairs": 20}
+    assert registered.calibration == tiny.calibration().sealed(registered.sha256)
     assert registry.get(project, "challenger") == registered
     assert registry.champion(project) is None
 
@@ -98,7 +100,8 @@ def test_what_is_fetched_is_what_was_registered(project: Project) -> None:
 def test_fetching_brings_the_newest_calibration(project: Project) -> None:
     register(project, 1)
     _, folder = registry.fetch(project, "1")
-    assert json.loads((folder / "calibration.json").read_text()) == {"pairs": 20}
+    kept = json.loads((folder / "calibration.json").read_text())
+    assert Calibration.model_validate(kept) == tiny.calibration()
 
 
 def test_a_damaged_copy_is_fetched_anew(project: Project) -> None:
