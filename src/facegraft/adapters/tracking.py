@@ -52,7 +52,6 @@ DATABASE_MENDS = {
     "file is not a database": DAMAGED,
     "malformed": DAMAGED,
     "readonly database": "; make the file and its folder writable",
-    "unable to open": "; make the file and its folder readable and writable",
     "disk is full": "; make room on the disk",
 }
 """What SQLite or MLflow says of its file -> what to do."""
@@ -228,12 +227,17 @@ def tracking_uri(project: Project) -> str:
     """`MLFLOW_TRACKING_URI`, or SQLite in the project's `mlruns/`.
 
     Raises:
-        TrackingError: the variable names a file store, which MLflow 3 refuses.
+        TrackingError: the variable names a file store, which MLflow 3 refuses; or the database
+            cannot be opened, which MLflow would try for two minutes.
     """
     named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not named:
         project.mlruns.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{project.mlruns.resolve() / 'mlflow.db'}"
+        database = project.mlruns.resolve() / "mlflow.db"
+        readable = database.is_file() and os.access(database, os.R_OK)
+        if not readable and (database.exists() or not os.access(database.parent, os.W_OK)):
+            raise TrackingError(f"{database}: cannot be opened; make it a file that you may write")
+        return f"sqlite:///{database}"
     if urlparse(named).scheme in ("", "file"):
         raise TrackingError(
             f"MLFLOW_TRACKING_URI={named}: a folder cannot be used; unset it, or name a server"
