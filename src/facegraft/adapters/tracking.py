@@ -1,4 +1,4 @@
-"""Runs in MLflow: the only place (with `registry.py`) that talks to it.
+"""Runs in MLflow: the only place (with `registry.py`, `stored_version.py`) that talks to it.
 
 The tracking URI is `MLFLOW_TRACKING_URI` where set, else the project's own SQLite file
 `mlruns/mlflow.db`; never a file store, which MLflow 3 refuses. Artifacts are always addressed as
