@@ -6,6 +6,9 @@ import json
 import os
 import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +243,26 @@ def test_a_copy_that_was_changed_in_any_file_is_fetched_anew(project: Project) -
     described.write_bytes(whole.replace(b"facegraft.adapters.pyfunc", b"elsewhere"))
     registry.fetch(project, "1")
     assert described.read_bytes() == whole
+
+
+def test_two_fetches_at_once_download_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(project, 1)
+    real, meet, downloads = registry._download, threading.Barrier(2), []
+
+    def download(*arguments: object) -> None:
+        """Both have looked for a copy and found none, if both can come here."""
+        downloads.append(arguments)
+        with suppress(threading.BrokenBarrierError):
+            meet.wait(1.0)
+        real(*arguments)
+
+    monkeypatch.setattr(registry, "_download", download)
+    with ThreadPoolExecutor(2) as pool:
+        folders = [pool.submit(registry.fetch, project, "1") for _ in range(2)]
+        assert len({one.result(60)[1] for one in folders}) == 1
+    assert len(downloads) == 1
 
 
 def test_another_loader_is_not_imported_even_where_the_hash_was_changed_too(

@@ -167,11 +167,12 @@ def fetch(project: Project, reference: str = CHAMPION) -> tuple[Registered, Path
     registered = get(project, reference)
     calibration = _calibration(registered)
     kept = project.build / "registry" / registered.version
-    if not _whole(kept, registered):
-        _download(project, registered, kept)
-    require_our_loader(kept)
-    with replacing(kept / CALIBRATION) as path:
-        path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    with one_at_a_time(kept.parent / "fetch.lock", lambda _: None):  # two swaps at once
+        if not _whole(kept, registered):
+            _download(project, registered, kept)
+        require_our_loader(kept)
+        with replacing(kept / CALIBRATION) as path:
+            path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return registered, kept / FILES
 
 
@@ -274,7 +275,6 @@ def _download(project: Project, registered: Registered, kept: Path) -> None:
             " of all its files; promote a model anew (where it is the champion, delete the alias"
             " champion in MLflow first)"
         )
-    kept.parent.mkdir(parents=True, exist_ok=True)
     with one_line():
         source = client(project).get_model_version_download_uri(NAME, registered.version)
     with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
