@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from facegraft.calibration import Calibration, Separation
 from facegraft.config import Params, TrainParams, load_params
 from facegraft.dataset import Grid
 from facegraft.model import ModelConfig
@@ -69,3 +70,9 @@ def float64() -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+def calibration(same: float = 0.1) -> Calibration:
+    """Losses that tell same from different."""
+    separation = Separation(same=same, different=0.9, auc=0.99)
+    return Calibration(identity_loss=separation, attribute_loss=separation, pairs=20)

@@ -14,7 +14,10 @@ ALSO = {"config.py": {"yaml"}, "checkpoint.py": {"safetensors"}}
 
 ONLY_IN = {
     "prefect": ("flows/",),
-    "mlflow": ("adapters/tracking.py", "adapters/registry.py", "adapters/pyfunc.py"),
+    "mlflow": (
+        *("adapters/tracking.py", "adapters/registry.py", "adapters/pyfunc.py"),
+        "adapters/stored_version.py",
+    ),
     "great_expectations": ("adapters/gate.py", "adapters/gate_rules.py"),
     "dvc": ("adapters/lineage.py",),
     "pyarrow": ("adapters/store.py",),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch.distributed as dist
 
 import facegraft
 from facegraft import ranks
@@ -35,6 +37,7 @@ from facegraft.config import Params, Section
 from facegraft.dataset import Grid, Person
 from facegraft.device import device_for
 from facegraft.heldout import all_below, held_out_losses
+from facegraft.locks import one_at_a_time
 from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.sheets import people_sheet, swap_sheet
@@ -89,14 +92,31 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
     losses, a sheet of fixed held-out swaps and a checkpoint. A checkpoint of the same data and
     params is continued, to the same weights as without the interruption.
 
-    Started by torchrun, all its processes train one model; the first logs and writes.
+    Started by torchrun, all its processes train one model; the first logs and writes. Two trainings
+    in one folder do not meet: the second waits, or by torchrun, where waiting ends after half an
+    hour, is refused.
 
     Raises:
         NonFiniteLoss: naming the step, the losses, the images and the last good checkpoint.
-        DataError, CheckpointError, TrackingError, DeviceError: one line with the mend.
+        DataError, CheckpointError, TrackingError, DeviceError, Busy: one line with the mend.
     """
-    with ranks.joined(device_for(params.train)):
+    with _alone(project, params, report), ranks.joined(device_for(params.train)):
         return _train(project, params, report)
+
+
+def _alone(project: Project, params: Params, report: Progress) -> AbstractContextManager[object]:
+    """The lock of trainings in this folder; of the processes of a torchrun, the first holds it.
+
+    A `dvc repro` that is killed leaves its training behind, and the next would start another.
+    """
+    together = dist.is_torchelastic_launched()
+    if together and os.environ["RANK"] != "0":
+        return nullcontext()
+
+    def tell(line: str) -> None:
+        report(0, params.train.steps, line)
+
+    return one_at_a_time(project.build / "train.lock", tell, wait=not together)
 
 
 def _train(project: Project, params: Params, report: Progress) -> TrainReport:
@@ -113,6 +133,7 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
         tags={**provenance(project.root), "recipe": recipe},
         params=params.model_dump(by_alias=True, mode="json"),
         system_metrics=True,
+        alone_as="train",
     ) as run:
         _remember_run(project, run.id)
         run.set_tags({"device": state.model.device, "processes": ranks.count()})
