@@ -25,6 +25,7 @@ import numpy as np
 
 from facegraft.adapters.tracking import Run, artifacts, client, one_line
 from facegraft.atomic import replacing
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ FILES = "data/model"
 """Where the model's own files lie inside a stored version."""
 
 
-class RegistryError(RuntimeError):
+class RegistryError(FacegraftError):
     """The registry cannot answer; one line with the mend."""
 
 

@@ -25,6 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description, in Markdown."""
 
 
-class TrackingError(RuntimeError):
+class TrackingError(FacegraftError):
     """MLflow cannot be reached or refused; one line with the mend."""
 
 
