@@ -35,6 +35,11 @@ def plain(text: str) -> str:
     return MARKUP.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
 
 
+def code(path: Path) -> str:
+    """A path for Markdown, which nothing in it can leave."""
+    return f"`{' '.join(str(path).replace('`', chr(39)).split())}`"
+
+
 def publish_data(md5: str, images: int, source: str) -> None:
     create_markdown_artifact(
         f"**{images} images**, version `{md5}`, {source}",
@@ -111,10 +116,10 @@ def publish_swap(result: SwapResult) -> None:
         f"Independent judge, similarity to the source: {_score(record.judge_before)} before,"
         f" {_score(record.judge_after)} after tuning\n\n"
         f"| step | identity loss | attribute loss |\n| --- | --- | --- |\n{figures}\n\n"
-        f"Model version {plain(record.model_version)}; files: {plain(str(result.image))}, "
-        f"{plain(str(result.sidecar))}\n",
+        f"Model version {plain(record.model_version)}; files: {code(result.image)}, "
+        f"{code(result.sidecar)}\n",
         key="swap-result",
-        description=f"{record.verdict}: {record.reason}",
+        description=f"{record.verdict}: {plain(record.reason)}",
     )
     create_image_artifact(
         picture(result.comparison),
@@ -132,7 +137,7 @@ def publish_queue(done: tuple[SwapResult, ...], failed: Mapping[str, str], text:
             "steps": one.record.steps,
             "source": plain(one.record.source.given),
             "target": plain(one.record.target.given),
-            "reason": one.record.reason,
+            "reason": plain(one.record.reason),
         }
         for one in done
     ]
@@ -200,8 +205,7 @@ def _gate_text(project: Project, pages: Sequence[Path]) -> str:
             f"## Drift: {'passed' if found['passed'] else 'FAILED'}\n\n{plain(found['reason'])}"
         )
     lines += [
-        f"[{page.parent.name}]({page.resolve().as_uri()}): {plain(str(page.resolve()))}"
-        for page in pages
+        f"[{page.parent.name}]({page.resolve().as_uri()}): {code(page.resolve())}" for page in pages
     ]
     return "\n\n".join(lines) + "\n"
 

@@ -34,8 +34,8 @@ def swap_queue_task(jobs: str, limit: int | None) -> dict[str, str]:
         return {}
     failed = {one.job: one.message for one in outcome.failed}
     text = (
-        f"{len(outcome.done)} swapped now, {len(outcome.before)} done before, {len(failed)} could not"
-        f" be tried, {outcome.pending} pending"
+        f"{len(outcome.done)} swapped now, {len(outcome.before)} done before, "
+        f"{len(failed)} could not be tried, {outcome.pending} pending"
     )
     get_run_logger().info("%s: %s", jobs, text)
     for one in outcome.done:
