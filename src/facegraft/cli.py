@@ -72,7 +72,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, BrokenProcessPool):
         return "a process of it died, perhaps out of memory; run again"
     if not isinstance(error, OSError) or error.strerror is None:
-        return str(error) or type(error).__name__
+        return " ".join(str(error).splitlines()) or type(error).__name__
     names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
     mend = MENDS.get(error.errno or 0, "mend that and run again")
     return f"{names or 'a file'}: {error.strerror.lower()}; {mend}"

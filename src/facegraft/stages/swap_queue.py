@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from facegraft.adapters.jobs import Job, read_jobs
+from facegraft.adapters.tables import printable
 from facegraft.atomic import replacing
 from facegraft.config import Params
 from facegraft.errors import FacegraftError
@@ -138,7 +139,7 @@ def _work(
             yield _swapped(swapper, path, job)
         # Whatever one pair brings about, memory that is not enough for it included.
         except (FacegraftError, OSError, ValueError, RuntimeError, MemoryError) as error:
-            message = str(error) or type(error).__name__
+            message = printable(str(error)) or type(error).__name__
             _note(list_folder(project, path) / job.folder, job, message)
             yield FailedJob(job.name, message)
             if isinstance(error, OSError) and error.errno in NO_ROOM:
