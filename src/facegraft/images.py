@@ -63,8 +63,10 @@ _XMP_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 # What Pillow's decoders raise on a damaged file, besides UnidentifiedImageError.
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, TypeError, LookupError,
+    RuntimeError,
 )  # fmt: skip
-"""What Pillow raises on damage; a TIFF directory without its size is a TypeError."""
+"""What Pillow raises on damage; a TIFF directory without its size is a TypeError, a damaged AVIF
+frame a RuntimeError."""
 
 
 class ImageError(FacegraftError):

@@ -223,6 +223,14 @@ def test_damage_is_refused_or_survived_never_a_crash(
     assert loaded.shape[2] == 3
 
 
+def test_an_avif_whose_frame_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, "a.avif", Image.fromarray(gradient(200, 200)))
+    data = path.read_bytes()
+    frame = data.index(b"mdat") + 4
+    path.write_bytes(data[:frame] + bytes(len(data) - frame))
+    assert "damaged or truncated picture" in refused(path)
+
+
 def test_a_truncated_picture_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, "a.jpg", Image.fromarray(gradient(200, 200)))
     path.write_bytes(path.read_bytes()[:-900])
