@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -142,23 +139,3 @@ def test_what_the_system_refuses_is_one_line(
     (folder / "params.yaml").write_bytes(b"data: \xff\n")
     assert main(asked) == 1
     assert "params.yaml: not valid YAML" in capsys.readouterr().err
-
-
-def test_a_name_that_is_no_utf8_is_one_line_in_every_locale(folder: Path) -> None:
-    """Neither the letters of a name nor those of a message ask for more than the system has."""
-    synthetic.dataset(folder / "data")
-    odd = os.fsdecode(b"odd\xff\xe2\x86\x93.csv")
-    command = [sys.executable, "-m", "facegraft.cli", "swap-queue"]
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
-    for changed in (
-        {"LC_ALL": "C.UTF-8"},
-        {"LC_ALL": "POSIX"},
-        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    ):
-        done = subprocess.run(
-            [*command, odd], cwd=folder, env={**plain, **changed}, capture_output=True, check=False
-        )
-        lines = done.stderr.decode("ascii", "replace").strip().splitlines()
-        assert done.returncode == 1, changed
-        assert len(lines) == 1, lines
-        assert "no CSV or Parquet table: not found" in lines[0]

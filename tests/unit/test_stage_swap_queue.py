@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -105,6 +106,17 @@ def test_no_bad_pair_stops_the_list(project: Project, capsys: pytest.CaptureFixt
     assert [one.record.job for one in report.done] == ["late"]
     assert [one.record.job for one in report.before] == ["good"]
     assert report.pending == len(rows) - 1
+
+
+def test_what_the_terminal_cannot_print_is_escaped(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = written(project, f"source,target,job\n\u2193.png,{TARGET},arrow\n")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main(["--project", str(project.root), "swap-queue", str(jobs)]) == 1
+    terminal.flush()
+    assert b"\\u2193.png: not found" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 def test_no_name_meets_the_files_of_another(project: Project) -> None:
