@@ -73,9 +73,9 @@ def _one_line(error: Exception) -> str:
         return "a process of it died, perhaps out of memory; run again"
     if not isinstance(error, OSError) or error.strerror is None:
         return " ".join(str(error).splitlines()) or type(error).__name__
-    names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
+    said = [str(part) for part in (error.filename, error.filename2, error.strerror) if part]
     mend = MENDS.get(error.errno or 0, "mend that and run again")
-    return f"{names or 'a file'}: {error.strerror.lower()}; {mend}"
+    return f"{': '.join(said)}; {mend}"
 
 
 def _parser() -> argparse.ArgumentParser:

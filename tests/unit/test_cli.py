@@ -128,13 +128,13 @@ def test_what_the_system_refuses_is_one_line(
     assert main(asked) == 1
     said = capsys.readouterr().err.strip()
     assert said.startswith(f"facegraft swap-queue: {folder / 'build'}")
-    assert said.endswith("not a directory; mend that and run again")
+    assert said.endswith("Not a directory; mend that and run again")
 
     (folder / "build").unlink()
     with largest_file(0):
         assert main(["--project", str(folder), "validate"]) == 1
     (said,) = capsys.readouterr().err.strip().splitlines()[-1:]
-    assert said.endswith("file too large; raise the limit for the size of a file and run again")
+    assert said.endswith("File too large; raise the limit for the size of a file and run again")
 
     (folder / "params.yaml").write_bytes(b"data: \xff\n")
     assert main(asked) == 1

@@ -128,6 +128,7 @@ def swap(
     """
     swapper = open_swapper(project, params, reference)
     report(0, 2, f"model version {swapper.model_version} loaded")
+    _refuse_unknown_parts(swapper.model, transplant)  # before a folder is made for it
     inputs = read_pair(swapper, source, target)
     parts = sorted(set(transplant)) if transplant is not None else None
     content = [*(one.record.sha256 for one in inputs), swapper.model_version, str(parts)]
