@@ -20,7 +20,7 @@ from facegraft.adapters.tracking import experiment_url, find_run
 from facegraft.project import Project
 from facegraft.stages.swap import SwapResult
 
-MARKUP = re.compile(r"[\\`*_\[\]<>|!#&~$]")
+MARKUP = re.compile(r"[\\`*\[\]<>|!#&~$]|(?<!\w)_|_(?!\w)")
 
 ROWS = ("model", "true_swap", "copy_target", "copy_source")
 
