@@ -14,6 +14,7 @@ from torch import Tensor
 
 from facegraft.config import TrainParams
 from facegraft.dataset import FEATURES, Grid, Mix
+from facegraft.errors import FacegraftError
 from facegraft.images import to_tensor
 
 T = TypeVar("T")
@@ -31,6 +32,10 @@ MOVED = 48
 
 ROWS = 10_000
 """More than a grid has rows: keeps the people of different grids apart."""
+
+
+class BatchError(FacegraftError):
+    """The grids do not hold the batch that params.yaml asks for; one line with the mend."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,13 @@ def draw_batch(grids: Sequence[Grid], params: TrainParams, step: int) -> Batch:
     many attribute sets at once, and inside each block the truth of every pair.
 
     Raises:
-        ValueError: a grid is smaller than the block that params ask for, or there are too few.
+        BatchError: a grid is smaller than the block that params ask for, or there are too few.
     """
     rng = np.random.default_rng((params.seed, step))
     if len(grids) < params.batch_grids:
-        raise ValueError(f"{len(grids)} training grids, fewer than train.batch_grids")
+        raise BatchError(
+            f"{len(grids)} training grids, fewer than train.batch_grids; ask for fewer there"
+        )
     chosen = rng.choice(len(grids), params.batch_grids, replace=False)
     return _joined([_draw_block(rng, grids[int(k)], params) for k in chosen])
 
@@ -163,7 +170,7 @@ def _draw_block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Ba
     """A block in the grid's own types: images uint8, masks bool, anchors float16."""
     rows, columns = params.batch_identities, params.batch_attributes
     if grid.images.shape[0] < rows or grid.images.shape[1] < columns:
-        raise ValueError(
+        raise BatchError(
             f"grid {grid.name} is {grid.images.shape[0]} x {grid.images.shape[1]}, smaller than "
             f"train.batch_identities x train.batch_attributes = {rows} x {columns}"
         )

@@ -18,16 +18,17 @@ from torch import Tensor
 
 from facegraft.config import EvaluateParams, Section
 from facegraft.dataset import Grid
+from facegraft.errors import FacegraftError
 from facegraft.images import to_tensor
 from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
 from facegraft.model import Model
 
 
-class Uncalibrated(RuntimeError):
+class Uncalibrated(FacegraftError):
     """Same and different cannot be told apart, so no threshold can be trusted."""
 
 
-class CalibrationChanged(ValueError):
+class CalibrationChanged(FacegraftError):
     """A sealed calibration is another model's or was changed; a verb to put behind its name."""
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from facegraft.errors import FacegraftError
 
-class Busy(RuntimeError):
+
+class Busy(FacegraftError):
     """Another process holds the lock and it is not waited for; one line."""
 
 

@@ -73,7 +73,7 @@ class Project:
 
     @property
     def swaps(self) -> Path:
-        """Swap results: one PNG and one sidecar JSON each."""
+        """Swap results, a folder each: in single/, or in the folder of a list."""
         return self.build / "swaps"
 
     @property

@@ -27,6 +27,7 @@ from facegraft.config import TrainParams
 from facegraft.dataset import Grid, Person
 from facegraft.device import autocast_for
 from facegraft.encoder import Encoder
+from facegraft.errors import FacegraftError
 from facegraft.latents import fuse, source_weights
 from facegraft.model import Model, ModelConfig
 from facegraft.moves import MoveReader, Moves, move_losses, moves_of_batch
@@ -34,7 +35,7 @@ from facegraft.points import PointsRead
 from facegraft.teachers import Teachers
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(FacegraftError):
     """A loss became NaN or infinite; the message names step, losses and image keys."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import sys
 from pathlib import Path
 
@@ -103,6 +104,26 @@ def test_nobody_imports_from_the_storey_above() -> None:
         if any(module == name or module.startswith(f"{name}.") for name in forbidden)
     ]
     assert not wrong
+
+
+def test_every_error_of_ours_has_one_root() -> None:
+    """The command line shows these, and the system's, as one line; all others are our faults."""
+    from facegraft.errors import FacegraftError
+
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = room(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        classes = [
+            node
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ClassDef)
+        ]
+        for one in classes:
+            bases = {base.id for base in one.bases if isinstance(base, ast.Name)}
+            if any(base.endswith(("Error", "Exception")) for base in bases):
+                found.append(getattr(importlib.import_module(f"facegraft.{module}"), one.name))
+    assert len(found) > 20
+    assert not [one for one in found if not issubclass(one, FacegraftError)]
 
 
 def test_the_check_itself_sees_late_imports(tmp_path: Path) -> None:

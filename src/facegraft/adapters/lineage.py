@@ -14,12 +14,13 @@ from pathlib import Path
 import yaml
 
 from facegraft.atomic import replacing
+from facegraft.errors import FacegraftError
 
 UNKNOWN = "unknown"
 """What a run is stamped with where git or a file cannot say."""
 
 
-class LineageError(RuntimeError):
+class LineageError(FacegraftError):
     """DVC refused; the message is one line with its reason and the mend."""
 
 

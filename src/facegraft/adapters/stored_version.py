@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from facegraft.errors import FacegraftError
+
 LOADER = "facegraft.adapters.pyfunc"
 NEEDS = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "safetensors")
 
@@ -29,7 +31,7 @@ DESCRIBES = frozenset({"env", "python_version"})
 """Entries of the flavour that describe an environment; any other could bring code in."""
 
 
-class RegistryError(RuntimeError):
+class RegistryError(FacegraftError):
     """The registry cannot answer; one line with the mend."""
 
 

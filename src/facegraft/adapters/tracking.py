@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlparse
 from uuid import uuid4
 
 from facegraft.atomic import replacing
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ KIND, FOLDER = "kind", "folder"
 """Tags of a run that is one at a time: of what kind, in which folder."""
 
 
-class TrackingError(RuntimeError):
+class TrackingError(FacegraftError):
     """MLflow cannot be reached or refused; one line with the mend."""
 
 

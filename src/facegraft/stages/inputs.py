@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import numpy as np
 from PIL import Image
 
 from facegraft.adapters.albums import album_names
-from facegraft.adapters.judge import Judge
+from facegraft.adapters.judge import Face, Judge, rivals_of
 from facegraft.adapters.store import DataError, load_image
+from facegraft.adapters.store import sha256 as cell_sha256
+from facegraft.adapters.tables import printable
 from facegraft.alignment import Similarity, align, paste
-from facegraft.images import ImageError
-from facegraft.images import load_image as load_picture
+from facegraft.images import ImageError, decode_image, read_file
 from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.sidecar import InputRecord
@@ -44,18 +46,23 @@ class Input:
         return paste(crop, self.transform, self.picture, mask)
 
 
-def read_input(project: Project, config: ModelConfig, judge: Judge, given: str) -> Input:
+def read_input(
+    project: Project, config: ModelConfig, judge: Judge, given: str, base: Path = Path()
+) -> Input:
     """Load a picture file and align its face, or take an image of the dataset by its key.
 
+    Args:
+        base: the folder from which a relative path is seen.
+
     Raises:
-        ImageError: the file is missing or unusable, or no face is found in it.
+        ImageError: the file is missing or unusable, or no face is found in it, or several.
         DataError: an unknown image key; the message suggests close ones.
     """
-    path = Path(given)
-    if path.exists() or path.suffix:
-        return _from_file(config, judge, path, given)
-    pixels = np.ascontiguousarray(load_image(project.data, given).transpose(1, 2, 0))
-    record = InputRecord(given=given, sha256=hashlib.sha256(pixels.tobytes()).hexdigest())
+    if _names_file(base / given):
+        return _from_file(config, judge, base / given, given)
+    cell = load_image(project.data, given)
+    record = InputRecord(given=printable(given), sha256=cell_sha256(cell))
+    pixels = np.ascontiguousarray(cell.transpose(1, 2, 0))
     if pixels.shape[0] != config.size:
         side = (config.size, config.size)
         pixels = np.array(Image.fromarray(pixels).resize(side, Image.Resampling.LANCZOS))
@@ -76,15 +83,35 @@ def true_swap(project: Project, source: Input, target: Input) -> np.ndarray | No
         return None  # the grid has a gap: there is no truth to show
 
 
+def _names_file(path: Path) -> bool:
+    """Whether a file is meant: one is there, or the name has a suffix, as no key has."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return bool(path.suffix)
+    except (OSError, ValueError):  # a name that no file can have, or a folder that is locked
+        return True
+    return True
+
+
 def _from_file(config: ModelConfig, judge: Judge, path: Path, given: str) -> Input:
-    picture = load_picture(path)
-    record = InputRecord(given=given, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    face = judge.detect(picture)
-    if face is None:
+    data = read_file(path)
+    record = InputRecord(given=printable(given), sha256=hashlib.sha256(data).hexdigest())
+    picture = decode_image(path, data)
+    landmarks = _the_face(path, judge.detect_all(picture)).landmarks
+    canonical = np.array(config.canonical) * config.size
+    crop, transform = align(picture, landmarks, canonical, config.size)
+    return Input(crop=crop, record=record, picture=picture, transform=transform)
+
+
+def _the_face(path: Path, faces: Sequence[Face]) -> Face:
+    """The only one, small ones in the background aside."""
+    if not faces:
         raise ImageError(
             f"{path}: no face found; use a picture whose face looks towards the camera and is "
             "not cut off"
         )
-    canonical = np.array(config.canonical) * config.size
-    crop, transform = align(picture, face.landmarks, canonical, config.size)
-    return Input(crop=crop, record=record, picture=picture, transform=transform)
+    rivals = rivals_of(faces)
+    if rivals:
+        raise ImageError(f"{path}: shows {len(rivals) + 1} faces; cut it to one")
+    return faces[0]

@@ -19,6 +19,7 @@ from facegraft.base_model import BASE, load_base
 from facegraft.calibration import Calibration, CalibrationChanged, calibrate
 from facegraft.checkpoint import CheckpointError, load_model, read_json
 from facegraft.config import Params, Section
+from facegraft.errors import FacegraftError
 from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.promotion import Decision, decide
@@ -26,7 +27,7 @@ from facegraft.stages.evaluate import measure, nan_as_null
 from facegraft.stages.progress import Progress
 
 
-class PromotionError(ValueError):
+class PromotionError(FacegraftError):
     """There is nothing that could be judged; one line with the mend."""
 
 

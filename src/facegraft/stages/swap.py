@@ -10,19 +10,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
 
 from facegraft.adapters import registry
 from facegraft.adapters.judge import Judge, similarity
 from facegraft.adapters.lineage import data_in_use, git_state
+from facegraft.atomic import replacing
 from facegraft.calibration import Calibration, Thresholds
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params, SwapParams
 from facegraft.device import device_for
+from facegraft.errors import FacegraftError
 from facegraft.images import contact_sheet, save_picture, save_png, to_tensor, to_uint8
 from facegraft.model import Model
 from facegraft.project import Project
-from facegraft.sidecar import JudgeRecord, LossRecord, SwapRecord
+from facegraft.sidecar import (
+    COMPARISON,
+    ERROR,
+    PICTURES,
+    RECORD,
+    JudgeRecord,
+    LossRecord,
+    SwapRecord,
+    Verdict,
+)
 from facegraft.stages.inputs import Input, read_input, true_swap
 from facegraft.stages.progress import Progress
 from facegraft.swap import Swapped
@@ -30,10 +42,17 @@ from facegraft.swap import swap as swap_pair
 
 CALIBRATION = "calibration.json"
 
+SINGLE = "single"
+"""Folder of the swaps that no list asked for; a list's folder has a hash in its name."""
+
+
+class SwapRefused(FacegraftError):
+    """A swap cannot be done as asked for; one line with the mend."""
+
 
 @dataclass(frozen=True)
 class SwapResult:
-    """A finished swap: its record and where its files lie."""
+    """A finished swap: its record and its own folder."""
 
     record: SwapRecord
     folder: Path
@@ -49,7 +68,7 @@ class SwapResult:
 
     @property
     def sidecar(self) -> Path:
-        return self.folder / f"{self.record.job}.json"
+        return self.folder / RECORD
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,7 @@ def swap(
     force: bool = False,
     reference: str = registry.CHAMPION,
 ) -> SwapResult:
-    """Swap one pair with a registered model and save it under build/swaps/.
+    """Swap one pair with a registered model and save it in a folder under build/swaps/single/.
 
     The same inputs, model and params give the same picture, so a finished job is not done twice
     unless `force`.
@@ -105,21 +124,21 @@ def swap(
         reference: a version or alias of the registry.
 
     Raises:
-        ImageError, DataError, RegistryError, Uncalibrated, ValueError: one line with the mend.
+        SwapRefused, ImageError, DataError, RegistryError, Uncalibrated: one line with the mend.
     """
     swapper = open_swapper(project, params, reference)
     report(0, 2, f"model version {swapper.model_version} loaded")
-    inputs = [
-        read_input(project, swapper.model.config, swapper.judge, given)
-        for given in (source, target)
-    ]
-    parts = (*(one.record.sha256 for one in inputs), swapper.model_version)
-    job = job_name(source, target, (*parts, params.swap.model_dump_json(), str(transplant)))
+    _refuse_unknown_parts(swapper.model, transplant)  # before a folder is made for it
+    inputs = read_pair(swapper, source, target)
+    parts = sorted(set(transplant)) if transplant is not None else None
+    content = [*(one.record.sha256 for one in inputs), swapper.model_version, str(parts)]
+    job = job_name(source, target, [*content, params.swap.model_dump_json()])
     report(1, 2, "inputs aligned")
-    done = finished(project.swaps, job)
-    result = (
-        done if done and not force else run_swap(swapper, inputs, job, project.swaps, transplant)
-    )
+    folder = project.swaps / SINGLE / job
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # who asks for the same meanwhile waits and gets the same
+        done = None if force else finished(folder, job)
+        result = done or run_swap(swapper, inputs, job, folder, parts)
     report(2, 2, f"{result.record.verdict} after {result.record.steps} steps")
     return result
 
@@ -136,9 +155,31 @@ def job_name(source: str, target: str, parts: Collection[str]) -> str:
 
 
 def finished(folder: Path, job: str) -> SwapResult | None:
-    """The job's result where its sidecar says that it is done."""
-    sidecar = folder / f"{job}.json"
-    return SwapResult(SwapRecord.read(sidecar), folder) if sidecar.exists() else None
+    """The job's result, if its folder holds a whole one."""
+    result = _read_result(folder)
+    return result if result and result.record.job == job else None
+
+
+def finished_below(folder: Path) -> list[SwapResult]:
+    """Every whole result in the folders below, e.g. of a list, in order of their names."""
+    found = (_read_result(sidecar.parent) for sidecar in sorted(folder.rglob(RECORD)))
+    return [result for result in found if result]
+
+
+def _read_result(folder: Path) -> SwapResult | None:
+    """What lies in a job's folder; None where record or picture is missing, empty or damaged."""
+    try:
+        result = SwapResult(SwapRecord.read(folder / RECORD), folder)
+        sizes = [path.stat().st_size for path in (result.image, result.comparison)]
+    except (OSError, ValueError):
+        return None
+    return result if all(sizes) else None
+
+
+def read_pair(swapper: Swapper, source: str, target: str, base: Path = Path()) -> list[Input]:
+    """Source and target; see `inputs.read_input`."""
+    config, judge = swapper.model.config, swapper.judge
+    return [read_input(swapper.project, config, judge, one, base) for one in (source, target)]
 
 
 def run_swap(
@@ -148,7 +189,15 @@ def run_swap(
     folder: Path,
     transplant: Collection[str] | None,
 ) -> SwapResult:
-    """Swap, judge and save; the sidecar is written last, so a job without one is not done."""
+    """Swap, judge and save into the job's own folder.
+
+    A job without a record is not done. The old record goes when all new files are written whole,
+    the new one comes last: a kill or a full disk leaves the old result, or none, never a mixture.
+
+    Raises:
+        SwapRefused: `transplant` names no part of this model.
+    """
+    _refuse_unknown_parts(swapper.model, transplant)
     started = time.monotonic()
     swapped = swap_pair(
         swapper.model,
@@ -161,16 +210,30 @@ def run_swap(
     record = _record(swapper, swapped, inputs, job, transplant, started)
     result = SwapResult(record, folder)
     image = to_uint8(swapped.tuned.image[0])
-    save_png(
-        result.image,
-        inputs[1].whole(image, swapped.mask[0, 0].numpy()),
-        {"facegraft:job": job, "facegraft:verdict": record.verdict, "facegraft:why": record.reason},
-        ai_generated=True,
-    )
+    whole = inputs[1].whole(image, swapped.mask[0, 0].numpy())
+    said = {"facegraft:job": job, "facegraft:verdict": record.verdict}
+    said |= {"facegraft:why": record.reason}
     sheet = _comparison(swapper.project, swapped, inputs, record, whole=transplant is None)
-    save_picture(result.comparison, sheet)
-    record.write(result.sidecar)
+    with (
+        replacing(result.sidecar) as sidecar,
+        replacing(result.comparison) as comparison,
+        replacing(result.image) as picture,
+    ):
+        save_png(picture, whole, said, ai_generated=True)
+        save_picture(comparison, sheet)
+        record.write(sidecar)
+        for name in (RECORD, *PICTURES.values(), ERROR):
+            (folder / name).unlink(missing_ok=True)
     return result
+
+
+def _refuse_unknown_parts(model: Model, transplant: Collection[str] | None) -> None:
+    unknown = sorted(set(transplant or ()) - set(model.config.identity))
+    if unknown or (transplant is not None and not transplant):
+        raise SwapRefused(
+            f"{', '.join(unknown) or 'nothing'}: no part of this model's faces; choose from "
+            f"{', '.join(model.config.identity)}"
+        )
 
 
 def _record(
@@ -185,15 +248,16 @@ def _record(
     before = _judge(swapper.judge, to_uint8(tuned.first[0]), source, target)
     after = _judge(swapper.judge, to_uint8(tuned.image[0]), source, target)
     git = git_state(swapper.project.root)
+    verdict: Verdict = "PASS" if tuned.passed else "FAIL"
     return SwapRecord(
         job=job,
-        verdict="PASS" if tuned.passed else "FAIL",
+        verdict=verdict,
         reason=_reason(swapped, swapper.thresholds),
         source=source.record,
         target=target.record,
         transplant=tuple(transplant or swapper.model.config.identity),
-        image=f"{job}.png" if tuned.passed else f"{job}.FAIL.png",
-        comparison=f"{job}.compare.png",
+        image=PICTURES[verdict],
+        comparison=COMPARISON,
         steps=max(v.step for v in tuned.trace),
         thresholds=swapper.thresholds,
         losses=tuple(
