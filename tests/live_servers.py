@@ -15,7 +15,8 @@ import psutil
 import yaml
 
 from facegraft.project import Project
-from flows.services import Addresses, services
+from flows.addresses import Addresses
+from flows.services import services
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 CRON = {"FACEGRAFT_CRON_SWAP_QUEUE": "* * * * *", "FACEGRAFT_CRON_RETRAIN": ""}
@@ -106,10 +107,10 @@ def start(project: Project) -> Iterator[Live]:
     os.environ.update(CRON)
     try:
         with (
-            services(project, ports=(0, 0), tell=lambda _: None) as addresses,
+            services(project, ports=(0, 0), tell=lambda _: None) as served,
             httpx.Client(trust_env=False, timeout=30.0) as http,
         ):
-            yield Live(project, addresses, http)
+            yield Live(project, served.addresses, http)
     finally:
         for name, value in before.items():
             os.environ.pop(name)

@@ -15,7 +15,12 @@ ALSO = {"config.py": {"yaml"}, "checkpoint.py": {"safetensors"}}
 
 ONLY_IN = {
     "prefect": ("flows/",),
-    "mlflow": ("adapters/tracking.py", "adapters/registry.py", "adapters/pyfunc.py"),
+    "mlflow": (
+        "adapters/tracking.py",
+        "adapters/registry.py",
+        "adapters/pyfunc.py",
+        "adapters/mlflow_server.py",
+    ),
     "great_expectations": ("adapters/gate.py", "adapters/gate_rules.py"),
     "dvc": ("adapters/lineage.py",),
     "pyarrow": ("adapters/store.py",),
