@@ -90,7 +90,7 @@ def founded(record: Path, seconds: float) -> Iterator[str]:
         seconds: given to each to end by itself.
     """
     with contextlib.suppress(FileNotFoundError):
-        end_family(json.loads(record.read_text(encoding="utf-8"))["mark"], seconds)
+        end_family(read_mark(record), seconds)
     mark = secrets.token_hex(16)
     with replacing(record) as path:
         path.write_text(json.dumps({"mark": mark}) + "\n", encoding="utf-8")
@@ -99,6 +99,11 @@ def founded(record: Path, seconds: float) -> Iterator[str]:
     finally:
         end_family(mark, seconds)
         record.unlink(missing_ok=True)
+
+
+def read_mark(record: Path) -> str:
+    """The mark of the family that `record` tells of."""
+    return str(json.loads(record.read_text(encoding="utf-8"))["mark"])
 
 
 def post_warden(mark: str) -> subprocess.Popen[bytes]:

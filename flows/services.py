@@ -157,8 +157,7 @@ def services(
     _require_plain_path(project)
     with ExitStack() as stack:
         stack.enter_context(_alone(project))
-        state = project.root / ".prefect"
-        mark = stack.enter_context(family.founded(state / "family.json", STOP_SECONDS))
+        mark = stack.enter_context(family.founded(family_record(project), STOP_SECONDS))
         addresses = Addresses(*(f"http://{HOST}:{free_port(port)}" for port in ports))
         served = Services(project, addresses, mark, stack, family.post_warden(mark))
         stack.callback(lambda: family.dismiss(served.warden))
@@ -176,6 +175,11 @@ def services(
             served.worker = served.start("worker", list(WORKER))
         stack.enter_context(noted(project, addresses))
         yield served
+
+
+def family_record(project: Project) -> Path:
+    """What `family.founded` writes for this project."""
+    return project.root / ".prefect" / "family.json"
 
 
 def base_environment(project: Project) -> dict[str, str]:

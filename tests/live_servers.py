@@ -102,7 +102,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 @contextmanager
 def start(project: Project) -> Iterator[Live]:
     """Servers, deployments and worker; everything is stopped again."""
-    _tune_longer(project)
+    tune_longer(project)
     before = {name: os.environ.get(name) for name in CRON}
     os.environ.update(CRON)
     try:
@@ -118,7 +118,7 @@ def start(project: Project) -> Iterator[Live]:
                 os.environ[name] = value
 
 
-def _tune_longer(project: Project) -> None:
+def tune_longer(project: Project) -> None:
     """Swaps of some seconds, so that one can be killed at work."""
     params = yaml.safe_load(project.params.read_text(encoding="utf-8"))
     params["swap"].update(budget_steps=30, check_every=1)
