@@ -52,7 +52,7 @@ def running(project: Project) -> Addresses | None:
         note = json.loads(_note(project).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    if note["started"] != _started(note["pid"]):
+    if note.get("started") != _started(note["pid"]):
         return None
     addresses = Addresses(prefect=note["prefect"], mlflow=note["mlflow"])
     return addresses if addresses.healthy() else None

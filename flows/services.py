@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
 from facegraft.adapters.own_origin import NAMES
@@ -21,6 +20,17 @@ from facegraft.adapters.tracking import artifact_folder
 from facegraft.project import Project
 from flows import family
 from flows.addresses import HOST, Addresses, free_port, noted, running
+from flows.processes import (
+    STOP_SECONDS,
+    Service,
+    ServiceError,
+    last_line,
+    listens,
+    log_file,
+    require_alive,
+    service,
+    wait_until,
+)
 
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
@@ -37,10 +47,6 @@ WORKER = (
 RESTARTS = 5
 RESTART_SECONDS = 600.0
 """A worker that ends more often than that in so many seconds is not started again."""
-
-READY_SECONDS = 180.0
-STOP_SECONDS = 20.0
-"""Given to a process to end by itself before it is killed."""
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -60,18 +66,6 @@ PATIENT_SQLITE = {
 
 LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 """Prefect's setting `name:password`; where it is set, both servers ask for it."""
-
-
-class ServiceError(RuntimeError):
-    """A server did not start, or ended; one line that names its log."""
-
-
-@dataclass(frozen=True)
-class Service:
-    """A process of ours; its output is in .prefect/logs/<name>.log."""
-
-    name: str
-    process: subprocess.Popen[bytes]
 
 
 @dataclass
@@ -102,7 +96,7 @@ class Services:
     ) -> Service:
         """Run `python -m command`; it is stopped when the block ends."""
         environment = {**self.environment, **(settings or {})}
-        return self.stack.enter_context(_process(self.project, name, command, environment))
+        return self.stack.enter_context(service(self.project, name, command, environment))
 
     def check(self) -> None:
         """Replace a worker that ended.
@@ -159,13 +153,15 @@ def services(
         stack.enter_context(_alone(project))
         mark = stack.enter_context(family.founded(family_record(project), STOP_SECONDS))
         addresses = Addresses(*(f"http://{HOST}:{free_port(port)}" for port in ports))
+        for old in log_file(project, "x").parent.glob("*.log"):  # a new worker goes on in its log
+            old.unlink()
         served = Services(project, addresses, mark, stack, family.post_warden(mark))
         stack.callback(lambda: family.dismiss(served.warden))
         tell("starting the Prefect server and the MLflow server (20 to 40 s the first time)")
         _start_servers(served)
-        _wait_until(
+        wait_until(
             # Another program may have taken a port meanwhile, and answer there just as well.
-            lambda: addresses.healthy() and all(map(_listens, served.servers, addresses.ports)),
+            lambda: addresses.healthy() and all(map(listens, served.servers, addresses.ports)),
             served.servers,
             project,
         )
@@ -211,24 +207,6 @@ def _login() -> dict[str, str]:
         "MLFLOW_TRACKING_USERNAME": name,
         "MLFLOW_TRACKING_PASSWORD": password,
     }
-
-
-def stop_tree(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """End a process and all that descend from it: asked first, killed after `seconds`."""
-    if process.poll() is not None:
-        return
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    _, alive = psutil.wait_procs(descendants, timeout=seconds)
-    for survivor in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            survivor.kill()
-    psutil.wait_procs(alive, timeout=seconds)
 
 
 def _require_plain_path(project: Project) -> None:
@@ -285,29 +263,6 @@ def _origins(hosts: list[str]) -> str:
     return ",".join(f"http://{host}" for host in hosts)
 
 
-@contextmanager
-def _process(
-    project: Project, name: str, command: list[str], environment: Mapping[str, str]
-) -> Iterator[Service]:
-    """Run `python -m command` with its output in a log, in a session of its own."""
-    path = _log(project, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=project.root,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C reaches us alone, and we stop them in order
-        )
-    try:
-        yield Service(name, process)
-    finally:
-        stop_tree(process, STOP_SECONDS)
-
-
 def _client(served: Services, *command: str) -> None:
     """Run one of our Prefect clients to its end; Prefect reads its settings at import."""
     done = subprocess.run(
@@ -319,47 +274,7 @@ def _client(served: Services, *command: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise ServiceError(f"{command[0]} failed: {_last_line(done.stderr)}")
-
-
-def _wait_until(ready: Callable[[], bool], started: list[Service], project: Project) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while not ready():
-        require_alive(started, project)
-        if time.monotonic() > deadline:
-            raise ServiceError(f"no answer after {READY_SECONDS:.0f} s; see {_log(project, '*')}")
-        time.sleep(0.5)
-
-
-def require_alive(started: list[Service], project: Project) -> None:
-    """Raise `ServiceError` if one of them ended."""
-    for service in started:
-        code = service.process.poll()
-        if code is not None:
-            log = _log(project, service.name)
-            last = _last_line(log.read_text(encoding="utf-8", errors="replace"))
-            raise ServiceError(f"{service.name} ended ({code}): {last}; see {log}")
-
-
-def _listens(service: Service, port: int) -> bool:
-    """Whether the service, or a process that it started, listens on the port."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(service.process.pid)
-        return any(
-            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-            for process in (parent, *parent.children(recursive=True))
-            for connection in process.net_connections(kind="tcp")
-        )
-    return False
-
-
-def _log(project: Project, name: str) -> Path:
-    return project.root / ".prefect" / "logs" / f"{name}.log"
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no output"
+        raise ServiceError(f"{command[0]} failed: {last_line(done.stderr)}")
 
 
 def stop_on_signals() -> None:

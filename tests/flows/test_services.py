@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from facegraft.project import Project
-from flows import addresses, family, services
+from flows import addresses, family, processes, services
 from flows.addresses import Addresses
-from flows.services import ServiceError
+from flows.processes import ServiceError
 from tests import live_servers
 
 STUBBORN = (
@@ -37,7 +37,7 @@ def test_a_stubborn_process_and_its_child_are_killed() -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         assert family
         started = time.monotonic()
-        services.stop_tree(process, 0.5)
+        processes.stop_tree(process, 0.5)
         assert time.monotonic() - started < 10
     assert process.returncode == -9
     assert not live_servers.alive(family)
@@ -46,12 +46,12 @@ def test_a_stubborn_process_and_its_child_are_killed() -> None:
 def test_a_process_that_ended_is_let_be() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        services.stop_tree(process, 0.5)
+        processes.stop_tree(process, 0.5)
 
 
 def test_a_taken_port_is_not_used() -> None:
     with socket.socket() as taken:
-        taken.bind((services.HOST, 0))
+        taken.bind((addresses.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert addresses.free_port(port) not in (0, port)
@@ -84,10 +84,10 @@ def test_the_note_of_a_killed_starter_is_not_believed(
 
 def test_a_server_that_ends_is_named_with_its_last_line(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    with services._process(project, "mlflow", ["no_such_module_here"], {}) as service:
+    with processes.service(project, "mlflow", ["no_such_module_here"], {}) as service:
         service.process.wait()
         with pytest.raises(ServiceError, match=r"mlflow ended \(1\): .*no_such_module_here"):
-            services.require_alive([service], project)
+            processes.require_alive([service], project)
 
 
 def test_nothing_calls_home_and_state_stays_in_the_project(
@@ -104,17 +104,17 @@ def test_nothing_calls_home_and_state_stays_in_the_project(
 def test_only_the_process_that_listens_counts(tmp_path: Path) -> None:
     project = Project(tmp_path)
     port = addresses.free_port(0)
-    command = ["http.server", str(port), "--bind", services.HOST]
-    with services._process(project, "prefect", command, {}) as listener:
-        live_servers.wait_for(lambda: services._listens(listener, port), 20.0)
-        with services._process(project, "mlflow", command, {}) as late:
+    command = ["http.server", str(port), "--bind", addresses.HOST]
+    with processes.service(project, "prefect", command, {}) as listener:
+        live_servers.wait_for(lambda: processes.listens(listener, port), 20.0)
+        with processes.service(project, "mlflow", command, {}) as late:
             late.process.wait(20)
-            assert not services._listens(late, port)
+            assert not processes.listens(late, port)
             with pytest.raises(ServiceError, match="mlflow ended"):
-                services._wait_until(
-                    lambda: services._listens(late, port), [listener, late], project
+                processes.wait_until(
+                    lambda: processes.listens(late, port), [listener, late], project
                 )
-    assert not services._listens(listener, port)
+    assert not processes.listens(listener, port)
 
 
 SLEEPER = "import time; time.sleep(120)"
