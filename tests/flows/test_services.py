@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -177,6 +178,21 @@ def test_the_warden_ends_the_family_of_a_killed_starter(tmp_path: Path) -> None:
         assert len(found) == 1
         starter.kill()
     live_servers.wait_for(lambda: not live_servers.alive([*found, *warden]), 30.0)
+
+
+def test_a_worker_that_ends_again_and_again_stops_the_whole(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    warden = subprocess.Popen([sys.executable, "-c", SLEEPER])
+    with contextlib.ExitStack() as stack:
+        stack.callback(warden.wait)
+        stack.callback(warden.kill)
+        nowhere = Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")
+        served = services.Services(project, nowhere, "none", stack, warden)
+        served.worker = served.start("worker", ["no_such_worker"])
+        served.worker.process.wait()
+        served.replaced = [time.monotonic()] * services.RESTARTS
+        with pytest.raises(ServiceError, match=r"worker ended \(1\): .*no_such_worker"):
+            served.check()
 
 
 def test_a_question_mark_in_the_folder_is_refused_before_a_database_is_made(
