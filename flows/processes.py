@@ -15,7 +15,7 @@ import psutil
 
 from facegraft.project import Project
 
-READY_SECONDS = 180.0
+READY_SECONDS = 300.0
 STOP_SECONDS = 20.0
 """Given to a process to end by itself before it is killed."""
 

@@ -65,7 +65,7 @@ def serve(project: Project) -> Iterator[Serve]:
         httpx.Client(trust_env=False, timeout=30.0) as http,
     ):
         try:
-            addresses = wait_for(lambda: running(project), 240.0)
+            addresses = wait_for(lambda: running(project), 400.0)
             yield Serve(Live(project, addresses, http), process)
         finally:
             process.terminate()
