@@ -81,7 +81,7 @@ def test_kills_leave_nothing_running(copy_project: Project) -> None:
         served.kill(worker, *worker.children(recursive=True))
         assert served.live.finish(run)["state_type"] == "CRASHED"
         again = served.live.trigger("swap-queue", {"jobs": "one.csv"}).json()["id"]
-        assert served.live.finish(again)["state_type"] == "COMPLETED"
+        assert served.live.finish(again, 600.0)["state_type"] == "COMPLETED"
 
         # `make serve` itself, with a run at work: all that it started ends.
         run = served.queue_at_work("two")
