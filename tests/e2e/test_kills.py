@@ -79,7 +79,7 @@ def test_kills_leave_nothing_running(copy_project: Project) -> None:
         run = served.queue_at_work("one")
         worker = served.called("worker")
         served.kill(worker, *worker.children(recursive=True))
-        assert served.live.finish(run)["state_type"] == "CRASHED"
+        assert served.live.finish(run, 600.0)["state_type"] == "CRASHED"
         again = served.live.trigger("swap-queue", {"jobs": "one.csv"}).json()["id"]
         assert served.live.finish(again, 600.0)["state_type"] == "COMPLETED"
 

@@ -86,7 +86,7 @@ def test_a_run_that_was_given_variables_all_the_same_does_not_use_them(live: Liv
     }
     created = live.post("/flow_runs/", body)
     assert created.status_code == 201, created.text
-    assert live.finish(created.json()["id"])["state_type"] == "COMPLETED"
+    assert live.finish(created.json()["id"], 600.0)["state_type"] == "COMPLETED"
     assert not file.exists()
 
 
