@@ -19,7 +19,7 @@ export OMP_WAIT_POLICY ?= passive
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format base bench clean
+.PHONY: help setup demo serve test lint format base bench kills clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -67,6 +67,9 @@ bench: $(READY) ## how fast rendering, swapping, training and the data gate are 
 	@$(PY) benchmarks/method.py
 	@$(PY) -m benchmarks.training
 	@$(PY) benchmarks/gate.py
+
+kills: $(READY) ## 200 swaps under 20 kill -9: none lost, none twice, nothing left (half an hour)
+	@$(PY) -m benchmarks.kills $(ARGS)
 
 clean: ## remove what the commands made (keeps .venv, data and mlruns)
 	rm -rf build .prefect .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov

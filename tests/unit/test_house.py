@@ -17,7 +17,7 @@ ONLY_IN = {
     "prefect": ("flows/",),
     "mlflow": (
         *("adapters/tracking.py", "adapters/registry.py", "adapters/pyfunc.py"),
-        "adapters/stored_version.py",
+        *("adapters/stored_version.py", "adapters/mlflow_server.py"),
     ),
     "great_expectations": ("adapters/gate.py", "adapters/gate_rules.py"),
     "dvc": ("adapters/lineage.py",),
