@@ -19,7 +19,7 @@ export OMP_WAIT_POLICY ?= passive
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format base bench clean
+.PHONY: help setup demo serve test lint format base bench kills clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -46,7 +46,7 @@ serve: $(READY) ## Prefect server, MLflow server and a worker on loopback; Ctrl-
 
 test: $(READY) ## every test, with coverage of src; WORKERS=2 at once
 	@tests/browser/install_chromium.sh
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile \
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
 	  --cov=src/facegraft --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(READY) ## ruff and mypy
@@ -67,6 +67,9 @@ bench: $(READY) ## how fast rendering, swapping, training and the data gate are 
 	@$(PY) benchmarks/method.py
 	@$(PY) -m benchmarks.training
 	@$(PY) benchmarks/gate.py
+
+kills: $(READY) ## 200 swaps under 20 kill -9: none lost, none twice, nothing left (half an hour)
+	@$(PY) -m benchmarks.kills $(ARGS)
 
 clean: ## remove what the commands made (keeps .venv, data and mlruns)
 	rm -rf build .prefect .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov

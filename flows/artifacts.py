@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,24 @@ from facegraft.adapters.tracking import experiment_url, find_run
 from facegraft.project import Project
 from facegraft.stages.swap import SwapResult
 
+MARKUP = re.compile(r"[\\`*\[\]<>|!#&~$]|(?<!\w)_|_(?!\w)")
+
 ROWS = ("model", "true_swap", "copy_target", "copy_source")
 
 
 def picture(path: Path) -> str:
     """A PNG as a data URL."""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def plain(text: str) -> str:
+    """Text for Markdown and table cells that shows as it is: no tag, link or picture of its own."""
+    return MARKUP.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
+
+
+def code(path: Path) -> str:
+    """A path for Markdown, which nothing in it can leave."""
+    return f"`{' '.join(str(path).replace('`', chr(39)).split())}`"
 
 
 def publish_data(md5: str, images: int, source: str) -> None:
@@ -97,15 +110,16 @@ def publish_swap(result: SwapResult) -> None:
         for step in record.losses
     )
     create_markdown_artifact(
-        f"## {record.verdict}: {record.source.given} on {record.target.given}\n\n"
-        f"{record.reason}\n\n"
+        f"## {record.verdict}: {plain(record.source.given)} on {plain(record.target.given)}\n\n"
+        f"{plain(record.reason)}\n\n"
         f"![source, target, before and after tuning, truth]({picture(result.comparison)})\n\n"
         f"Independent judge, similarity to the source: {_score(record.judge_before)} before,"
         f" {_score(record.judge_after)} after tuning\n\n"
         f"| step | identity loss | attribute loss |\n| --- | --- | --- |\n{figures}\n\n"
-        f"Champion version {record.model_version}; files: `{result.image}`, `{result.sidecar}`\n",
+        f"Model version {plain(record.model_version)}; files: {code(result.image)}, "
+        f"{code(result.sidecar)}\n",
         key="swap-result",
-        description=f"{record.verdict}: {record.reason}",
+        description=f"{record.verdict}: {plain(record.reason)}",
     )
     create_image_artifact(
         picture(result.comparison),
@@ -121,13 +135,16 @@ def publish_queue(done: tuple[SwapResult, ...], failed: Mapping[str, str], text:
             "job": one.record.job,
             "verdict": one.record.verdict,
             "steps": one.record.steps,
-            "source": one.record.source.given,
-            "target": one.record.target.given,
-            "reason": one.record.reason,
+            "source": plain(one.record.source.given),
+            "target": plain(one.record.target.given),
+            "reason": plain(one.record.reason),
         }
         for one in done
     ]
-    rows += [{"job": job, "verdict": "ERROR", "reason": message} for job, message in failed.items()]
+    rows += [
+        {"job": job, "verdict": "ERROR", "reason": plain(message)}
+        for job, message in failed.items()
+    ]
     if rows:
         create_table_artifact(rows, key="swap-queue", description=text)
     pictures = "\n\n".join(
@@ -164,7 +181,7 @@ def _gate_rows(project: Project) -> list[dict[str, Any]]:
             "verdict": "passed" if rule["passed"] else "FAILED",
             "checked": rule["checked"],
             "meaning": rule["meaning"],
-            "observed": rule["observed"],
+            "observed": plain(rule["observed"]),
         }
         for rule in report["rules"]
     ]
@@ -177,20 +194,25 @@ def _gate_text(project: Project, pages: Sequence[Path]) -> str:
         rules = _read(project.validation / "report.json")["rules"]
         failed = [rule for rule in rules if not rule["passed"]]
         lines.append(f"## Data gate: {len(failed)} of {len(rules)} rules failed")
-        lines += [f"- `{rule['rule']}`: {rule['meaning']}; {rule['observed']}" for rule in failed]
+        lines += [
+            f"- `{rule['rule']}`: {plain(rule['meaning'])}; {plain(rule['observed'])}"
+            for rule in failed
+        ]
     drift = project.build / "drift" / "report.json"
     if drift.exists():
         found = _read(drift)
-        lines.append(f"## Drift: {'passed' if found['passed'] else 'FAILED'}\n\n{found['reason']}")
+        lines.append(
+            f"## Drift: {'passed' if found['passed'] else 'FAILED'}\n\n{plain(found['reason'])}"
+        )
     lines += [
-        f"[{page.parent.name}]({page.resolve().as_uri()}): `{page.resolve()}`" for page in pages
+        f"[{page.parent.name}]({page.resolve().as_uri()}): {code(page.resolve())}" for page in pages
     ]
     return "\n\n".join(lines) + "\n"
 
 
 def _decision_text(decision: Mapping[str, Any], run: str) -> str:
     verdict = "promoted" if decision["promoted"] else "not promoted"
-    reasons = "\n".join(f"- {reason}" for reason in decision["reasons"])
+    reasons = "\n".join(f"- {plain(reason)}" for reason in decision["reasons"])
     return (
         f"## Version {decision['challenger']} {verdict}\n\n{reasons}\n\n"
         f"Champion before: {decision['champion_before'] or 'none'};"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from facegraft.project import Project
 from flows.services import (
     Addresses,
     ServiceError,
+    Services,
     base_environment,
     running,
     services,
     show,
     stop_on_signals,
-    wait_for_the_end,
 )
 
 
@@ -50,22 +51,25 @@ def demo(project: Project, *, keep: bool) -> int:
     print("== 1/3 servers", flush=True)
     with _servers(project) as (addresses, ours):
         show(addresses)
-        code = _run_road(project, addresses)
+        environment = {**base_environment(project), **addresses.environment}
+        code = _run_road(project, ours.environment if ours else environment)
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         print(f"\n{minutes} min {seconds} s", flush=True)
         if ours and keep:
             print("The servers stay up; Ctrl-C stops them.", flush=True)
-            wait_for_the_end()
+            with contextlib.suppress(KeyboardInterrupt):
+                ours.watch()
         elif ours:
             print("The servers stop with the demo; `make serve` brings them back.", flush=True)
     return code
 
 
-def _run_road(project: Project, addresses: Addresses) -> int:
+def _run_road(project: Project, environment: Mapping[str, str]) -> int:
     """In a process of its own, whose last log lines reach the server before that stops."""
-    environment = {**os.environ, **base_environment(project), **addresses.environment}
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.road"], cwd=project.root, env=environment
+        [sys.executable, "-m", "flows.road"],
+        cwd=project.root,
+        env={**os.environ, **environment},
     ) as process:
         try:
             return process.wait()
@@ -76,15 +80,15 @@ def _run_road(project: Project, addresses: Addresses) -> int:
 
 
 @contextmanager
-def _servers(project: Project) -> Iterator[tuple[Addresses, bool]]:
-    """The servers and whether they were started here."""
+def _servers(project: Project) -> Iterator[tuple[Addresses, Services | None]]:
+    """Where the servers are, and what was started here."""
     already = running(project)
     if already is not None:
         print("using the servers that run already", flush=True)
-        yield already, False
+        yield already, None
         return
-    with services(project, worker=False) as addresses:
-        yield addresses, True
+    with services(project, worker=False) as served:
+        yield served.addresses, served
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect import deploy, flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterNextScheduledStartTime,
@@ -21,6 +21,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectAlreadyExists
 
+from flows import dead_runs
 from flows.services import WORK_POOL
 
 DEPLOYMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -53,11 +54,24 @@ DEPLOYMENTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Deployment name -> how it is made. FACEGRAFT_CRON_<NAME> overrides a cron ("" for none)."""
 
+JOB_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {"stream_output": True},
+    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+}
+"""What whoever starts a run may say of its process: nothing.
+
+Prefect's own template takes command, environment and working folder from the caller. `env` must
+not stand in the configuration at all: Prefect merges a caller's into it even if it is no variable.
+"""
+
 
 def register(root: Path) -> None:
-    """Make or update the work pool and every deployment on the server in PREFECT_API_URL."""
-    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+    """Make or update the work pool and every deployment on the server in PREFECT_API_URL.
+
+    Called when the servers have just started, so what is said to run is dead.
+    """
+    dead_runs.crash("the servers were stopped or killed while it ran")
+    set_up_work_pool()
     forget_missed_runs()
     deploy(
         *(_deployment(root, name, dict(how)) for name, how in DEPLOYMENTS.items()),
@@ -66,6 +80,16 @@ def register(root: Path) -> None:
         push=False,
         print_next_steps_message=False,
     )
+
+
+def set_up_work_pool() -> None:
+    """The pool exists with our template, also where an earlier version made it."""
+    with get_client(sync_client=True) as client:
+        with contextlib.suppress(ObjectAlreadyExists):
+            client.create_work_pool(
+                WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=JOB_TEMPLATE)
+            )
+        client.update_work_pool(WORK_POOL, WorkPoolUpdate(base_job_template=JOB_TEMPLATE))
 
 
 def forget_missed_runs() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from facegraft.adapters.lineage import provenance
 from facegraft.atomic import replacing
 from facegraft.project import Project
-from facegraft.sidecar import SwapRecord
+from facegraft.stages.swap import finished_below
 
 ROWS = {
     "model": "model",
@@ -38,7 +38,7 @@ def write_report(
     """Write the page and return its path.
 
     Args:
-        swaps: folder of finished swaps (sidecars and their pictures).
+        swaps: folder below which finished swaps lie, each in a folder of its own.
         links: text -> address, shown at the top.
     """
     parts = [
@@ -72,10 +72,8 @@ def _links(links: Mapping[str, str]) -> str:
 
 def _swaps(folder: Path) -> str:
     figures = []
-    for sidecar in sorted(folder.glob("*.json")):
-        if sidecar.name.endswith(".error.json"):
-            continue
-        record = SwapRecord.read(sidecar)
+    for result in finished_below(folder):
+        record = result.record
         before, after = (
             "no face found"
             if judged.similarity_source is None
@@ -84,7 +82,7 @@ def _swaps(folder: Path) -> str:
         )
         warning = " <b>Tuning made the judge see less of the source.</b>"
         figures.append(
-            f"<figure>{_image(folder / record.comparison)}<figcaption>"
+            f"<figure>{_image(result.comparison)}<figcaption>"
             f'<span class="{record.verdict}">{record.verdict}</span> '
             f"{html.escape(record.source.given)} on {html.escape(record.target.given)}: "
             f"{html.escape(record.reason)}. Independent judge, similarity to the source: {before}"
@@ -108,7 +106,7 @@ def _benchmark(figures: Mapping[str, Any]) -> str:
         (metric, *(_number(figures.get(f"{row}/{metric}")) for row in ROWS)) for metric in metrics
     ]
     return (
-        f"<h2>Benchmark on {figures.get('pairs', '?')} held-out pairs</h2>"
+        f"<h2>Benchmark on {html.escape(str(figures.get('pairs', '?')))} held-out pairs</h2>"
         + _table(("metric", *ROWS.values()), rows)
         + "<p>The true swap is the renderer's own; the judge is a recogniser that no loss uses.</p>"
     )
@@ -116,11 +114,13 @@ def _benchmark(figures: Mapping[str, Any]) -> str:
 
 def _decision(decision: Mapping[str, Any]) -> str:
     verdict = "promoted" if decision["promoted"] else "not promoted"
+    before, now = (
+        html.escape(str(decision[key] or "none")) for key in ("champion_before", "champion_now")
+    )
     reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in decision["reasons"])
     return (
-        f"<h2>Promotion: version {html.escape(decision['challenger'])} {verdict}</h2>"
-        f"<ul>{reasons}</ul><p>Champion before: {decision['champion_before'] or 'none'};"
-        f" now: {decision['champion_now'] or 'none'}.</p>"
+        f"<h2>Promotion: version {html.escape(str(decision['challenger']))} {verdict}</h2>"
+        f"<ul>{reasons}</ul><p>Champion before: {before}; now: {now}.</p>"
     )
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from pydantic import Field
 
+from facegraft.locks import one_at_a_time
 from flows.artifacts import publish_data, publish_gate, publish_retrain
 from flows.runs import CommandKilled, open_project, progress, stream
 
@@ -75,23 +72,6 @@ def retrain(
     data_task()
     repro_task()
     return promote_task()
-
-
-@contextmanager
-def one_at_a_time(path: Path, tell: Any) -> Iterator[int]:
-    """Wait for the lock, hold it, and yield its descriptor.
-
-    Two `dvc repro` in one folder fail on each other. The lock belongs to whoever inherited the
-    descriptor too: a `dvc repro` that outlives its killed flow is waited for, not run into.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("another training is at work in this folder; waiting for it to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from facegraft.adapters.tracking import experiment_url
 from facegraft.project import Project
-from facegraft.sidecar import SwapRecord
+from facegraft.stages.swap import finished_below
+from facegraft.stages.swap_queue import list_folder
 from flows.report import write_report
 from flows.retrain import retrain
 from flows.swap_queue import DEFAULT_LIST, swap_queue
@@ -23,7 +24,7 @@ def road(project: Project) -> bool:
         return False
     _heading(f"3/3 swap-queue: the pairs of {DEFAULT_LIST}, each fine-tuned until it passes")
     swapped = swap_queue(DEFAULT_LIST, limit=None, return_state=True)
-    _where_to_look(project, project.swaps / Path(DEFAULT_LIST).stem)
+    _where_to_look(project, list_folder(project, project.root / DEFAULT_LIST))
     if not swapped.is_completed():
         print(f"demo: swap-queue stopped: {swapped.message}", file=sys.stderr)
     return bool(swapped.is_completed())
@@ -40,11 +41,10 @@ def _where_to_look(project: Project, swaps: Path) -> None:
     print(f"data drift          {project.build / 'drift' / 'index.html'}")
     print(f"MLflow experiment   {experiment}")
     print(f"Prefect dashboard   {dashboard}")
-    for sidecar in sorted(swaps.glob("*.json")):
-        if not sidecar.name.endswith(".error.json"):
-            record = SwapRecord.read(sidecar)
-            pair = f"{record.source.given} on {record.target.given}"
-            print(f"{record.verdict}  {pair}: {record.reason}; {swaps / record.image}")
+    for result in finished_below(swaps):
+        record = result.record
+        pair = f"{record.source.given} on {record.target.given}"
+        print(f"{record.verdict}  {pair}: {record.reason}; {result.image}")
 
 
 def _heading(text: str) -> None:

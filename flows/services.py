@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
+from filelock import FileLock, Timeout
 
+from facegraft.adapters.own_origin import NAMES
 from facegraft.adapters.tracking import artifact_folder
-from facegraft.atomic import replacing
 from facegraft.project import Project
+from flows import family
+from flows.addresses import HOST, Addresses, free_port, noted, running
+from flows.processes import (
+    STOP_SECONDS,
+    Service,
+    ServiceError,
+    last_line,
+    listens,
+    log_file,
+    require_alive,
+    service,
+    wait_until,
+)
 
-HOST = "127.0.0.1"
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 WORK_POOL = "facegraft"
@@ -30,9 +39,14 @@ WORK_POOL = "facegraft"
 WORKER_LIMIT = 2
 """Flow runs at once: a training, and a swap beside it."""
 
-READY_SECONDS = 180.0
-STOP_SECONDS = 20.0
-"""Given to a process to end by itself before it is killed."""
+WORKER = (
+    *("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
+    *("--limit", str(WORKER_LIMIT)),
+)
+
+RESTARTS = 5
+RESTART_SECONDS = 600.0
+"""A worker that ends more often than that in so many seconds is not started again."""
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -50,49 +64,68 @@ PATIENT_SQLITE = {
 }
 """Without these, Prefect on SQLite answers 503 under load and loses flow runs."""
 
+LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
+"""Prefect's setting `name:password`; where it is set, both servers ask for it."""
 
-class ServiceError(RuntimeError):
-    """A server did not start, or ended; one line that names its log."""
 
+@dataclass
+class Services:
+    """What `services` started, while its block lasts."""
 
-@dataclass(frozen=True)
-class Addresses:
-    """Where the two servers answer, without a slash at the end."""
-
-    prefect: str
-    mlflow: str
+    project: Project
+    addresses: Addresses
+    mark: str
+    stack: ExitStack
+    warden: subprocess.Popen[bytes]
+    servers: list[Service] = field(default_factory=list)
+    worker: Service | None = None
+    replaced: list[float] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client of both needs."""
-        return {"PREFECT_API_URL": f"{self.prefect}/api", "MLFLOW_TRACKING_URI": self.mlflow}
+        """Of every process here, and of a client that is to end with the servers."""
+        return {
+            **os.environ,
+            **base_environment(self.project),
+            **self.addresses.environment,
+            family.VARIABLE: self.mark,
+        }
 
-    def healthy(self) -> bool:
-        """Both answer now."""
-        return _answers(f"{self.prefect}/api/health") and _answers(f"{self.mlflow}/health")
+    def start(
+        self, name: str, command: list[str], settings: Mapping[str, str] | None = None
+    ) -> Service:
+        """Run `python -m command`; it is stopped when the block ends."""
+        environment = {**self.environment, **(settings or {})}
+        return self.stack.enter_context(service(self.project, name, command, environment))
 
+    def check(self) -> None:
+        """Replace a worker that ended.
 
-def running(project: Project) -> Addresses | None:
-    """This project's servers, if who started them lives and both answer.
+        Raises:
+            ServiceError: a server ended, or the worker ends again and again.
+        """
+        if self.warden.poll() is not None:
+            self.warden = family.post_warden(self.mark)
+        require_alive(self.servers, self.project)
+        if self.worker is not None and self.worker.process.poll() is not None:
+            self._replace_worker(self.worker)
 
-    A killed starter leaves its note behind, and another project's servers may hold its ports.
-    """
-    try:
-        noted = json.loads(_note(project).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    if not psutil.pid_exists(noted["pid"]):
-        return None
-    addresses = Addresses(prefect=noted["prefect"], mlflow=noted["mlflow"])
-    return addresses if addresses.healthy() else None
+    def watch(self) -> None:
+        """`check`, every second, until Ctrl-C."""
+        while True:
+            self.check()
+            time.sleep(1.0)
 
-
-@dataclass(frozen=True)
-class Service:
-    """A process of ours; its output is in .prefect/logs/<name>.log."""
-
-    name: str
-    process: subprocess.Popen[bytes]
+    def _replace_worker(self, ended: Service) -> None:
+        """End the flow runs that it left, call them crashed, and start another worker."""
+        now = time.monotonic()
+        self.replaced = [then for then in self.replaced if now - then < RESTART_SECONDS]
+        if len(self.replaced) == RESTARTS:
+            require_alive([ended], self.project)
+        self.replaced.append(now)
+        family.end(family.flow_runs(self.mark), STOP_SECONDS)
+        _client(self, "flows.dead_runs", "--of-workers")
+        self.worker = self.start("worker", list(WORKER))
 
 
 @contextmanager
@@ -102,8 +135,11 @@ def services(
     worker: bool = True,
     ports: tuple[int, int] = (PREFECT_PORT, MLFLOW_PORT),
     tell: Callable[[str], None] = print,
-) -> Iterator[Addresses]:
+) -> Iterator[Services]:
     """Start the servers, register the deployments, and stop everything when the block ends.
+
+    What a killed `make serve` of this project left behind is ended first, and its runs are called
+    crashed. When this process is killed itself, all that it started ends too.
 
     Args:
         worker: start a worker too, so that deployments run.
@@ -112,44 +148,42 @@ def services(
     Raises:
         ServiceError: one did not come up, or this project's servers run already.
     """
-    already = running(project)
-    if already is not None:
-        raise ServiceError(f"already running: {already.prefect} and {already.mlflow}")
-    addresses = Addresses(
-        prefect=f"http://{HOST}:{_free_port(ports[0])}",
-        mlflow=f"http://{HOST}:{_free_port(ports[1])}",
-    )
-    environment = {**os.environ, **base_environment(project), **addresses.environment}
+    _require_plain_path(project)
     with ExitStack() as stack:
+        stack.enter_context(_alone(project))
+        mark = stack.enter_context(family.founded(family_record(project), STOP_SECONDS))
+        addresses = Addresses(*(f"http://{HOST}:{free_port(port)}" for port in ports))
+        for old in log_file(project, "x").parent.glob("*.log"):  # a new worker goes on in its log
+            old.unlink()
+        served = Services(project, addresses, mark, stack, family.post_warden(mark))
+        stack.callback(lambda: family.dismiss(served.warden))
         tell("starting the Prefect server and the MLflow server (20 to 40 s the first time)")
-        servers = [
-            stack.enter_context(_process(project, name, command, environment))
-            for name, command in _server_commands(project, addresses).items()
-        ]
-        numbers = [_port(addresses.prefect), _port(addresses.mlflow)]
-        _wait_until(
+        _start_servers(served)
+        wait_until(
             # Another program may have taken a port meanwhile, and answer there just as well.
-            lambda: addresses.healthy() and all(map(_listens, servers, numbers)),
-            servers,
+            lambda: addresses.healthy() and all(map(listens, served.servers, addresses.ports)),
+            served.servers,
             project,
         )
         tell("registering the deployments")
-        _register_deployments(project, environment)
+        _client(served, "flows.deployments")
         if worker:
-            command = [
-                *("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
-                *("--limit", str(WORKER_LIMIT)),
-            ]
-            stack.enter_context(_process(project, "worker", command, environment))
-        stack.enter_context(_noted(project, addresses))
-        yield addresses
+            served.worker = served.start("worker", list(WORKER))
+        stack.enter_context(noted(project, addresses))
+        yield served
+
+
+def family_record(project: Project) -> Path:
+    """What `family.founded` writes for this project."""
+    return project.root / ".prefect" / "family.json"
 
 
 def base_environment(project: Project) -> dict[str, str]:
-    """Environment of every process: telemetry off, state inside the project folder."""
+    """Environment of every process: telemetry off, state inside the project folder, the login."""
     return {
         **QUIET,
         **PATIENT_SQLITE,
+        **_login(),
         "PREFECT_HOME": str(project.root.resolve() / ".prefect"),
         "PREFECT_CLI_PROMPT": "false",
         "PYTHONUNBUFFERED": "1",
@@ -160,153 +194,87 @@ def base_environment(project: Project) -> dict[str, str]:
     }
 
 
-def stop_tree(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """End a process and all that descend from it: asked first, killed after `seconds`."""
-    if process.poll() is not None:
-        return
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    _, alive = psutil.wait_procs(descendants, timeout=seconds)
-    for survivor in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            survivor.kill()
-    psutil.wait_procs(alive, timeout=seconds)
-
-
-def _server_commands(project: Project, addresses: Addresses) -> Mapping[str, list[str]]:
-    project.mlruns.mkdir(parents=True, exist_ok=True)
-    prefect_port, mlflow_port = str(_port(addresses.prefect)), str(_port(addresses.mlflow))
-    database = f"sqlite:///{project.mlruns.resolve() / 'mlflow.db'}"
+def _login() -> dict[str, str]:
+    """The servers' login, as the clients of both want it."""
+    login = os.environ.get(LOGIN)
+    if not login:
+        return {}
+    name, colon, password = login.partition(":")
+    if not (name and colon and password):
+        raise ServiceError(f"{LOGIN} must be name:password")
     return {
-        "prefect": ["prefect", "server", "start", "--host", HOST, "--port", prefect_port],
-        "mlflow": [
-            *("mlflow", "server", "--host", HOST, "--port", mlflow_port, "--workers", "2"),
-            *("--backend-store-uri", database),
-            *("--artifacts-destination", str(artifact_folder(project).resolve())),
-        ],
+        "PREFECT_API_AUTH_STRING": login,
+        "MLFLOW_TRACKING_USERNAME": name,
+        "MLFLOW_TRACKING_PASSWORD": password,
     }
 
 
-@contextmanager
-def _process(
-    project: Project, name: str, command: list[str], environment: Mapping[str, str]
-) -> Iterator[Service]:
-    """Run `python -m command` with its output in a log, in a session of its own."""
-    extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} if name == "mlflow" else {}
-    path = _log(project, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=project.root,
-            env={**environment, **extra},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C reaches us alone, and we stop them in order
+def _require_plain_path(project: Project) -> None:
+    """Both servers take the database by an address, in which a path ends at the first `?`."""
+    root = project.root.resolve()
+    if "?" in str(root):
+        raise ServiceError(
+            f"{root}: a database cannot be made below a folder with ? in its name; rename it"
         )
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Hold this project's lock, which the system frees when its holder dies."""
+    path = project.root / ".prefect" / "serve.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
     try:
-        yield Service(name, process)
+        lock.acquire()
+    except Timeout:
+        there = running(project)
+        where = f": {there.prefect} and {there.mlflow}" if there else ", but not ready or stopping"
+        raise ServiceError(f"already running{where}") from None
+    try:
+        yield
     finally:
-        stop_tree(process, STOP_SECONDS)
+        lock.release()
 
 
-def _register_deployments(project: Project, environment: Mapping[str, str]) -> None:
+def _start_servers(served: Services) -> None:
+    """Both servers; `adapters/own_origin.py` stands before each of them."""
+    project, addresses = served.project, served.addresses
+    prefect_port, mlflow_port = map(str, addresses.ports)
+    prefect_hosts, mlflow_hosts = (
+        [f"{name}:{port}" for name in NAMES] for port in (prefect_port, mlflow_port)
+    )
+    prefect_settings = {"PREFECT_SERVER_CORS_ALLOWED_ORIGINS": _origins(prefect_hosts)}
+    command = ["flows.prefect_server", prefect_port]
+    served.servers.append(served.start("prefect", command, prefect_settings))
+    project.mlruns.mkdir(parents=True, exist_ok=True)
+    command = [
+        *("mlflow", "server", "--host", HOST, "--port", mlflow_port, "--workers", "2"),
+        *("--app-name", "facegraft"),
+        *("--allowed-hosts", ",".join(mlflow_hosts)),
+        *("--cors-allowed-origins", _origins(mlflow_hosts)),
+        *("--backend-store-uri", f"sqlite:///{project.mlruns.resolve() / 'mlflow.db'}"),
+        *("--artifacts-destination", str(artifact_folder(project).resolve())),
+    ]
+    mlflow_settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    served.servers.append(served.start("mlflow", command, mlflow_settings))
+
+
+def _origins(hosts: list[str]) -> str:
+    return ",".join(f"http://{host}" for host in hosts)
+
+
+def _client(served: Services, *command: str) -> None:
+    """Run one of our Prefect clients to its end; Prefect reads its settings at import."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.deployments"],
-        cwd=project.root,
-        env=dict(environment),
+        [sys.executable, "-m", *command],
+        cwd=served.project.root,
+        env=served.environment,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise ServiceError(f"the deployments cannot be registered: {_last_line(done.stderr)}")
-
-
-def _wait_until(ready: Callable[[], bool], started: list[Service], project: Project) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while not ready():
-        require_alive(started, project)
-        if time.monotonic() > deadline:
-            raise ServiceError(f"no answer after {READY_SECONDS:.0f} s; see {_log(project, '*')}")
-        time.sleep(0.5)
-
-
-def require_alive(started: list[Service], project: Project) -> None:
-    """Raise `ServiceError` if one of them ended."""
-    for service in started:
-        code = service.process.poll()
-        if code is not None:
-            log = _log(project, service.name)
-            last = _last_line(log.read_text(encoding="utf-8", errors="replace"))
-            raise ServiceError(f"{service.name} ended ({code}): {last}; see {log}")
-
-
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=2.0) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
-def _listens(service: Service, port: int) -> bool:
-    """Whether the service, or a process that it started, listens on the port."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(service.process.pid)
-        return any(
-            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-            for process in (parent, *parent.children(recursive=True))
-            for connection in process.net_connections(kind="tcp")
-        )
-    return False
-
-
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2])
-
-
-def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                return int(probe.getsockname()[1])
-    raise ServiceError("no port is free on loopback")
-
-
-@contextmanager
-def _noted(project: Project, addresses: Addresses) -> Iterator[None]:
-    """Others in this project find the servers by this file."""
-    with replacing(_note(project)) as path:
-        path.write_text(
-            json.dumps({**asdict(addresses), "pid": os.getpid()}) + "\n", encoding="utf-8"
-        )
-    try:
-        yield
-    finally:
-        _note(project).unlink(missing_ok=True)
-
-
-def _note(project: Project) -> Path:
-    return project.root / ".prefect" / "services.json"
-
-
-def _log(project: Project, name: str) -> Path:
-    return project.root / ".prefect" / "logs" / f"{name}.log"
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no output"
+        raise ServiceError(f"{command[0]} failed: {last_line(done.stderr)}")
 
 
 def stop_on_signals() -> None:
@@ -317,14 +285,6 @@ def stop_on_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-
-
-def wait_for_the_end() -> None:
-    """Until Ctrl-C or SIGTERM."""
-    stop_on_signals()
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            time.sleep(3600)
 
 
 def show(addresses: Addresses) -> None:
@@ -339,10 +299,11 @@ def main() -> int:
     project = Project(Path.cwd())
     stop_on_signals()
     try:
-        with services(project) as addresses:
-            show(addresses)
+        with services(project) as served:
+            show(served.addresses)
             print("Ctrl-C stops all of it", flush=True)
-            wait_for_the_end()
+            with contextlib.suppress(KeyboardInterrupt):
+                served.watch()
             print("stopping", flush=True)
     except ServiceError as error:
         print(f"serve: {error}", file=sys.stderr)

@@ -11,11 +11,20 @@ from flows.artifacts import publish_swap
 from flows.runs import open_project, progress
 
 Given = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Literal["face_shape", "eyes", "brows", "nose", "mouth"]
 
 
 @task(name="swap")
-def swap_task(source: str, target: str, parts: list[str] | None, force: bool, model: str) -> str:
+def swap_task(
+    source: str,
+    target: str,
+    parts: list[str] | None,
+    force: bool,
+    model: str,
+    detail: float,
+    shape: float,
+) -> str:
     """Model, source and target in; a judged image and its record out."""
     from facegraft.stages.swap import swap as swap_stage
 
@@ -29,6 +38,8 @@ def swap_task(source: str, target: str, parts: list[str] | None, force: bool, mo
         transplant=parts,
         force=force,
         reference=model,
+        detail=detail,
+        shape=shape,
     )
     publish_swap(result)
     record = result.record
@@ -53,6 +64,16 @@ def swap(
         description="Which parts of the face to take from the source. Leave empty for all.",
         json_schema_extra={"title": "Only these parts"},
     ),
+    detail: Share = Field(
+        default=1.0,
+        description="How much of the source's lids, irises, brows, wrinkles and lips is shown.",
+        json_schema_extra={"title": "Detail, 0 to 1"},
+    ),
+    shape: Share = Field(
+        default=1.0,
+        description="How much of the source's shape is taken.",
+        json_schema_extra={"title": "Shape, 0 to 1"},
+    ),
     force: bool = Field(
         default=False,
         description="Swap again even if this pair was done with the same model and params.",
@@ -70,4 +91,4 @@ def swap(
     calibrated thresholds (PASS) or the budget of steps is gone (FAIL, the best image is kept and
     marked). The result appears under Artifacts. Returns the verdict.
     """
-    return swap_task(source, target, list(parts) if parts else None, force, model)
+    return swap_task(source, target, list(parts) if parts else None, force, model, detail, shape)

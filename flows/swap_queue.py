@@ -8,13 +8,14 @@ from typing import Annotated
 from prefect import flow, get_run_logger, task
 from pydantic import Field
 
+from facegraft.errors import FacegraftError
 from flows.artifacts import publish_queue
 from flows.runs import open_project, progress
 
 DEFAULT_LIST = "jobs.csv"
 
 
-class PairsFailed(RuntimeError):
+class PairsFailed(FacegraftError):
     """Some pairs could not be tried; the message names them."""
 
 
@@ -33,8 +34,8 @@ def swap_queue_task(jobs: str, limit: int | None) -> dict[str, str]:
         return {}
     failed = {one.job: one.message for one in outcome.failed}
     text = (
-        f"{len(outcome.done)} swapped now, {outcome.skipped} done before, {len(failed)} could not"
-        f" be tried, {outcome.pending} pending"
+        f"{len(outcome.done)} swapped now, {len(outcome.before)} done before, "
+        f"{len(failed)} could not be tried, {outcome.pending} pending"
     )
     get_run_logger().info("%s: %s", jobs, text)
     for one in outcome.done:
@@ -51,7 +52,8 @@ def swap_queue(
     jobs: str = Field(
         default=DEFAULT_LIST,
         description="CSV or Parquet file, relative to the project folder, with the columns source"
-        " and target (image keys or picture paths), and optionally job and transplant.",
+        " and target (image keys, or picture paths seen from the list's folder), and optionally"
+        " job and transplant.",
         json_schema_extra={"title": "Job list"},
     ),
     limit: Annotated[int, Field(ge=1)] | None = Field(

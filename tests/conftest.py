@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from facegraft.project import Project
 from tests import live_servers
@@ -34,18 +35,37 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.mlruns
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One xdist worker has all tests of a file, and all that need the servers: they start once."""
+    for item in items:
+        shared = "live" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("servers" if shared else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A whole project in small, made once by the real stages: data to champion.
 
-    Shared by the session: a test that writes works on a copy (`copy_project`).
+    Shared by the session and its xdist workers: a test that writes works on a copy
+    (`copy_project`).
     """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "tiny"
+    project, made = Project(folder / "project"), folder / "made"
+    with FileLock(f"{folder}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _make(project)
+            made.touch()
+    return project
+
+
+def _make(project: Project) -> None:
     named = os.environ.pop("MLFLOW_TRACKING_URI", None)
-    project = tiny.new_project(tmp_path_factory.mktemp("tiny") / "project")
-    tiny.run_road(project)
+    tiny.run_road(tiny.new_project(project.root))
     if named is not None:
         os.environ["MLFLOW_TRACKING_URI"] = named
-    return project
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import psutil
 import yaml
 
 from facegraft.project import Project
-from flows.services import Addresses, services
+from flows.addresses import Addresses
+from flows.services import services
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 CRON = {"FACEGRAFT_CRON_SWAP_QUEUE": "* * * * *", "FACEGRAFT_CRON_RETRAIN": ""}
@@ -101,15 +102,15 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 @contextmanager
 def start(project: Project) -> Iterator[Live]:
     """Servers, deployments and worker; everything is stopped again."""
-    _tune_longer(project)
+    tune_longer(project)
     before = {name: os.environ.get(name) for name in CRON}
     os.environ.update(CRON)
     try:
         with (
-            services(project, ports=(0, 0), tell=lambda _: None) as addresses,
+            services(project, ports=(0, 0), tell=lambda _: None) as served,
             httpx.Client(trust_env=False, timeout=30.0) as http,
         ):
-            yield Live(project, addresses, http)
+            yield Live(project, served.addresses, http)
     finally:
         for name, value in before.items():
             os.environ.pop(name)
@@ -117,7 +118,7 @@ def start(project: Project) -> Iterator[Live]:
                 os.environ[name] = value
 
 
-def _tune_longer(project: Project) -> None:
+def tune_longer(project: Project) -> None:
     """Swaps of some seconds, so that one can be killed at work."""
     params = yaml.safe_load(project.params.read_text(encoding="utf-8"))
     params["swap"].update(budget_steps=30, check_every=1)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
-from facegraft.dataset import Grid, image_key
+from facegraft.dataset import Grid, Readings, image_key
+from facegraft.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
 
 LANDMARKS_64 = np.array([[20, 24], [44, 24], [32, 36], [23, 46], [41, 46]], np.float32)
 
@@ -39,7 +40,29 @@ def grid(name: str, *, rows: int = 3, columns: int = 2, size: int = 64, seed: in
         keys=np.array(
             [[image_key(name, i, a) for a in range(columns)] for i in range(rows)], object
         ),
+        readings=readings(rng, rows, columns),
     )
+
+
+def readings(rng: np.random.Generator, rows: int, columns: int) -> Readings:
+    """Landmarks of the canonical face: bent smoothly by row, turned and placed by column."""
+    places = face_mesh().positions * [1, -1, -1]
+    eyes = [places[list(lids)].mean(axis=0) for lids in (LEFT_LIDS, RIGHT_LIDS)]
+    rim = np.array([[0, 0, 0], [1, 0, 0], [0, -1, 0], [-1, 0, 0], [0, 1, 0]]) * 0.5
+    irises = [eye + rim for eye in eyes]
+    face = np.concatenate([places, *irises]) / 12.0  # (478, 3), about 1.4 wide
+    landmarks = np.zeros((rows, columns, *face.shape), np.float32)
+    waves = rng.normal(scale=2.0, size=(rows, 3, 3)), rng.normal(scale=0.04, size=(rows, 3))
+    for i in range(rows):
+        bent = face + np.sin(face @ waves[0][i]) * waves[1][i]
+        for a in range(columns):
+            angle = 0.3 * (a - (columns - 1) / 2)
+            turn = np.array(
+                [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+            )
+            landmarks[i, a] = bent @ turn.T + [0.02 * a, -0.01 * a, 0]
+    expression = rng.uniform(0, 0.3, (rows, columns, EXPRESSIONS)).astype(np.float32)
+    return Readings(landmarks, expression)
 
 
 def _anchors(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -60,7 +60,6 @@ SMALL = {
         "batch_attributes": 2,
         "batch_pairs": 2,
         "batch_regions": 0,
-        "batch_reconstructions": 2,
         "log_every": 1,
         "evaluate_every": 3,
     },

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from facegraft.errors import FacegraftError
 
-class AlignmentError(ValueError):
+
+class AlignmentError(FacegraftError):
     """The points determine no similarity transform."""
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from facegraft.config import TrainParams
 from facegraft.dataset import Grid, Mix, Person, Readings
+from facegraft.errors import FacegraftError
 from facegraft.faces import Faces
 from facegraft.images import to_tensor
 
@@ -25,7 +26,11 @@ ROWS = 10_000
 """More than a grid has rows: keeps the people of different grids apart."""
 
 
-class NoReadings(ValueError):
+class BatchError(FacegraftError):
+    """The grids do not hold the batch that params.yaml asks for; one line with the mend."""
+
+
+class NoReadings(FacegraftError):
     """Pictures without landmarks; `stages.landmarks` reads them."""
 
 
@@ -67,14 +72,18 @@ class Pairs:
     keys: tuple[str, ...]
 
 
-def on_device(batch: T, device: torch.device) -> T:
-    """A batch with its tensors on a device."""
-    moved: dict[str, Any] = {
-        one.name: getattr(batch, one.name).to(device)
-        for one in fields(batch)  # type: ignore[arg-type]
-        if isinstance(getattr(batch, one.name), Tensor | Faces)
-    }
-    return replace(batch, **moved)  # type: ignore[type-var]
+def as_model(batch: T, device: torch.device, dtype: torch.dtype) -> T:
+    """A batch with its tensors where a model lies, and of its floats' kind."""
+
+    def moved(held: Any) -> Any:
+        if isinstance(held, Tensor):
+            return held.to(device, dtype if held.is_floating_point() else held.dtype)
+        if isinstance(held, Faces):
+            return Faces(*(moved(getattr(held, one.name)) for one in fields(held)))
+        return held
+
+    held = {one.name: moved(getattr(batch, one.name)) for one in fields(batch)}  # type: ignore[arg-type]
+    return replace(batch, **held)  # type: ignore[type-var]
 
 
 def changed_pixels(true_swap: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -154,11 +163,14 @@ def draw_block(
     many attribute sets at once; and of two pictures each of `batch_people` imported people.
 
     Raises:
-        ValueError: a grid is smaller than the block that params ask for, or there are too few.
+        BatchError: a grid is smaller than the block that params ask for, or there are too few.
     """
     rng = np.random.default_rng((params.seed, step))
     if len(grids) < params.batch_grids:
-        raise ValueError(f"{len(grids)} training grids, fewer than train.batch_grids")
+        raise BatchError(
+            f"{len(grids)} training grids, fewer than train.batch_grids {params.batch_grids}; "
+            "lower it, or render more (data.grids)"
+        )
     chosen = rng.choice(len(grids), params.batch_grids, replace=False)
     blocks = [_block(rng, grids[int(k)], params) for k in chosen]
     faces = [block.faces for block in blocks]
@@ -183,7 +195,7 @@ def draw_block(
 def _block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Block:
     rows, columns = params.batch_identities, params.batch_attributes
     if grid.images.shape[0] < rows or grid.images.shape[1] < columns:
-        raise ValueError(
+        raise BatchError(
             f"grid {grid.name} is {grid.images.shape[0]} x {grid.images.shape[1]}, smaller than "
             f"train.batch_identities x train.batch_attributes = {rows} x {columns}"
         )

@@ -7,21 +7,29 @@ ones. `Calibration.thresholds` refuses where they overlap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from facegraft.batches import grid_faces
 from facegraft.config import EvaluateParams, Section
 from facegraft.dataset import Grid
+from facegraft.errors import FacegraftError
 from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
 from facegraft.model import Model
 
 
-class Uncalibrated(RuntimeError):
+class Uncalibrated(FacegraftError):
     """Same and different cannot be told apart, so no threshold can be trusted."""
+
+
+class CalibrationChanged(FacegraftError):
+    """A sealed calibration is another model's or was changed; a verb to put behind its name."""
 
 
 class Thresholds(Section):
@@ -56,7 +64,11 @@ class Separation(Section):
 
 
 class Calibration(Section):
-    """Both losses' separation on held-out images."""
+    """Both losses' separation on held-out images.
+
+    Wherever it is stored it is sealed: bound to its model's hash, and by a hash to its own content,
+    so that thresholds which somebody changed are not taken for measured ones.
+    """
 
     identity_loss: Separation
     attribute_loss: Separation
@@ -80,6 +92,32 @@ class Calibration(Section):
             identity_loss=self.identity_loss.threshold,
             attribute_loss=self.attribute_loss.threshold,
         )
+
+    def sealed(self, model_sha256: str) -> dict[str, object]:
+        """As JSON, with `model_sha256` and the hash `sha256` of all else."""
+        bound = {**self.model_dump(), "model_sha256": model_sha256}
+        return {**bound, "sha256": _seal(bound)}
+
+    @classmethod
+    def unsealed(cls, stored: Mapping[str, object], model_sha256: str) -> Calibration:
+        """What `sealed` made for this model.
+
+        Raises:
+            CalibrationChanged: it is another model's, or not as it was sealed.
+        """
+        bound = {name: value for name, value in stored.items() if name != "sha256"}
+        if stored.get("sha256") != _seal(bound):
+            raise CalibrationChanged("was changed after it was measured")
+        if bound.pop("model_sha256", None) != model_sha256:
+            raise CalibrationChanged("is another model's")
+        try:
+            return cls.model_validate(bound)
+        except ValidationError as error:
+            raise CalibrationChanged("is none of this facegraft") from error
+
+
+def _seal(bound: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
 
 
 def calibrate(model: Model, grids: Sequence[Grid], params: EvaluateParams) -> Calibration:

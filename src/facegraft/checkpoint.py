@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from facegraft.atomic import replacing
+from facegraft.errors import FacegraftError
 from facegraft.model import Model, ModelConfig
 from facegraft.teachers import Teachers
 from facegraft.training import TrainState
@@ -26,7 +27,7 @@ CONFIG = "model.json"
 TEACHERS = "teachers.safetensors"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(FacegraftError):
     """A checkpoint or model folder cannot be used; the message names the file and the mend."""
 
 

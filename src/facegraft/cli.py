@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from io import TextIOWrapper
 from pathlib import Path
+from typing import NamedTuple
 
 from facegraft.adapters.store import SUBJECT_KINDS
 from facegraft.config import Params, load_params
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 from facegraft.stages.progress import Progress, console
 
-Command = Callable[[Project, Params, Progress, argparse.Namespace], str]
+
+class Ending(NamedTuple):
+    """What a command says at last, and its exit code."""
+
+    text: str
+    code: int = 0
+
+
+Command = Callable[[Project, Params, Progress, argparse.Namespace], str | Ending]
+
+SOME_FAIL = 3
+"""`swap-queue`'s exit code where every pair was tried and some failed."""
+
+MENDS = {
+    errno.ENOSPC: "free some space and run again",
+    errno.EDQUOT: "free some space and run again",
+    errno.EFBIG: "raise the limit for the size of a file and run again",
+    errno.EROFS: "make it writable and run again",
+    errno.EACCES: "check the rights and run again",
+    errno.EPERM: "check the rights and run again",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0 on success, 1 on a mendable error, 2 on bad usage."""
+    """Run one command and return its exit code.
+
+    Returns:
+        0 on success, 1 on a mendable error, 2 on bad usage; `SOME_FAIL` of swap-queue.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what they cannot print
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     options = _parser().parse_args(arguments)
@@ -25,15 +57,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         project = Project(options.project)
         params = load_params(project.params)
         with console(options.command) as report:
-            line = options.run(project, params, report, options)
-    except (ValueError, RuntimeError) as error:  # every error of ours is one of these
-        if type(error).__module__.split(".")[0] != "facegraft":
-            raise
-        print(f"facegraft {options.command}: {error}", file=sys.stderr)
+            ending = options.run(project, params, report, options)
+        text, code = (ending, 0) if isinstance(ending, str) else ending
+        if os.environ.get("RANK", "0") == "0":  # of the processes of a torchrun, one speaks
+            print(text, flush=True)
+    except (FacegraftError, OSError, BrokenProcessPool) as error:
+        print(f"facegraft {options.command}: {_one_line(error)}", file=sys.stderr)
         return 1
-    if os.environ.get("RANK", "0") == "0":  # of the processes of a torchrun, one speaks
-        print(line)
-    return 0
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    """The error with its file and mend: ours have them, the system's get them."""
+    if isinstance(error, BrokenProcessPool):
+        return "a process of it died, perhaps out of memory; run again"
+    if not isinstance(error, OSError) or error.strerror is None:
+        return " ".join(str(error).splitlines()) or type(error).__name__
+    said = [str(part) for part in (error.filename, error.filename2, error.strerror) if part]
+    mend = MENDS.get(error.errno or 0, "mend that and run again")
+    return f"{': '.join(said)}; {mend}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,14 +136,26 @@ def _parser() -> argparse.ArgumentParser:
     swap.add_argument(
         "--only", nargs="+", metavar="PART", help="identity parts to take, e.g. eyes nose"
     )
+    swap.add_argument("--detail", type=float, help="share of the source's detail shown, 0 to 1")
+    swap.add_argument("--shape", type=float, help="share of the source's shape taken, 0 to 1")
     swap.add_argument("--force", action="store_true", help="swap again even if it was done")
     swap.add_argument(
         "--model",
         default="champion",
         help="version or alias of the registry, e.g. one that was not promoted (default: champion)",
     )
-    queue = add("swap-queue", _swap_queue, "swap the pending pairs of a job list")
-    queue.add_argument("jobs", type=Path, help="CSV or Parquet with columns source and target")
+    queue = add(
+        "swap-queue",
+        _swap_queue,
+        "swap the pending pairs of a job list; exits with 0 if all of the list's pairs passed, "
+        "3 if some failed, 1 if some could not be tried",
+    )
+    queue.add_argument(
+        "jobs",
+        type=Path,
+        help="CSV or Parquet with the columns source, target and, if wanted, job and transplant; "
+        "relative paths start at its folder",
+    )
     queue.add_argument("--limit", type=int, help="at most this many pairs")
     return parser
 
@@ -207,6 +261,8 @@ def _swap(project: Project, params: Params, report: Progress, options: argparse.
         options.target,
         report,
         transplant=options.only,
+        detail=options.detail,
+        shape=options.shape,
         force=options.force,
         reference=options.model,
     )
@@ -215,17 +271,19 @@ def _swap(project: Project, params: Params, report: Progress, options: argparse.
 
 def _swap_queue(
     project: Project, params: Params, report: Progress, options: argparse.Namespace
-) -> str:
+) -> Ending:
     from facegraft.stages.swap_queue import swap_queue
 
     outcome = swap_queue(project, params, options.jobs, report, limit=options.limit)
     lines = [f"{one.record.verdict} {one.image}: {one.record.reason}" for one in outcome.done]
     lines += [f"ERROR {one.job}: {one.message}" for one in outcome.failed]
     lines.append(
-        f"{len(outcome.done)} done, {len(outcome.failed)} failed, {outcome.skipped} done before, "
-        f"{outcome.pending} pending"
+        f"{len(outcome.done)} done, {len(outcome.failed)} could not be tried, "
+        f"{len(outcome.before)} done before, {outcome.pending} pending"
     )
-    return "\n".join(lines)
+    verdicts = {one.record.verdict for one in (*outcome.before, *outcome.done)}
+    code = 1 if outcome.failed else SOME_FAIL if "FAIL" in verdicts else 0
+    return Ending("\n".join(lines), code)
 
 
 if __name__ == "__main__":

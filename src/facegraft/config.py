@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from facegraft.errors import FacegraftError
+
 KEEPERS = ("expression", "points", "texture")
 """Attribute groups of which the first latent holds what the target keeps."""
 
@@ -23,7 +25,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class ParamsError(ValueError):
+class ParamsError(FacegraftError):
     """params.yaml cannot be used; the message names the file, the key and the mend."""
 
 
@@ -344,14 +346,14 @@ def load_params(path: Path) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        ParamsError: the file is missing, is no YAML mapping, or holds a key or value that the
-            models refuse; one line per fault, each with its key.
+        ParamsError: the file is missing, no UTF-8, no YAML mapping, or holds a key or value that
+            the models refuse; one line per fault, each with its key.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ParamsError(f"{path}: not found; run from the project folder") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         return Params.model_validate(raw)

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from facegraft.config import Section
+from facegraft.errors import FacegraftError
 
 BINS = 48
 
@@ -30,7 +31,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 """Statistic -> the range that its `BINS` equal bins cover; what lies outside counts at the edge."""
 
 
-class SummaryError(ValueError):
+class SummaryError(FacegraftError):
     """No summary can be read here; one line."""
 
 

@@ -12,6 +12,7 @@ latents are the target's own, Y is the target.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -138,7 +139,7 @@ class ModulatedConv(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, style: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm = nn.GroupNorm(8, channels_out)
+        self.norm = nn.GroupNorm(math.gcd(8, channels_out), channels_out)
         self.style = nn.Linear(style, 2 * channels_out)
         nn.init.normal_(self.style.weight, std=0.02)
         nn.init.zeros_(self.style.bias)

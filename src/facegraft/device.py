@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from facegraft.config import TrainParams
+from facegraft.errors import FacegraftError
 from facegraft.ranks import place_on_machine
 
 
-class DeviceError(RuntimeError):
+class DeviceError(FacegraftError):
     """The machine lacks what params.yaml asks for; one line with the mend."""
 
 

@@ -6,6 +6,7 @@ Outside, a picture is a uint8 array (H, W, 3), RGB. Inside, it is a float32 tens
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -17,6 +18,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from facegraft.atomic import replacing
+from facegraft.errors import FacegraftError
+from facegraft.regular_file import Unreadable, read_whole
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +29,9 @@ MIN_SIDE = 16
 
 MAX_PIXELS = 80_000_000
 """Width x height; a larger file is refused before it is decoded."""
+
+MAX_BYTES = 1 << 30
+"""A larger file is not read."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "JPEG2000")
 """Pillow's names of what `load_image` tries; none of them starts another program."""
@@ -57,31 +63,57 @@ _XMP_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 # What Pillow's decoders raise on a damaged file, besides UnidentifiedImageError.
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, TypeError, LookupError,
+    RuntimeError,
 )  # fmt: skip
-"""What Pillow raises on damage; a TIFF directory without its size is a TypeError."""
+"""What Pillow raises on damage; a TIFF directory without its size is a TypeError, a damaged AVIF
+frame a RuntimeError."""
 
 
-class ImageError(ValueError):
+class ImageError(FacegraftError):
     """A file cannot be used as a picture; the message is one line that names it and the mend."""
 
 
 def load_image(path: Path | str) -> np.ndarray:
-    """Read a picture file as uint8 (H, W, 3), RGB, upright.
+    """Read a picture file as uint8 (H, W, 3), RGB, upright; see `decode_image`.
+
+    Raises:
+        ImageError: as `read_file` and `decode_image`.
+    """
+    return decode_image(path, read_file(path))
+
+
+def read_file(path: Path | str) -> bytes:
+    """A picture file's bytes, read once: whoever hashes and decodes them has seen one picture.
+
+    Raises:
+        ImageError: they cannot be had; see `regular_file.read_whole`.
+    """
+    try:
+        return read_whole(Path(path), "picture file", MAX_BYTES)
+    except Unreadable as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+def decode_image(path: Path | str, data: bytes) -> np.ndarray:
+    """A picture file's bytes as uint8 (H, W, 3), RGB, upright.
 
     EXIF orientation is applied; transparency is laid on mid grey; palette, grey, 16-bit grey,
     CMYK and Lab are converted. A phone's multi-picture JPEG gives its first picture.
 
+    Args:
+        path: whence they were read, for its suffix and for messages.
+
     Raises:
-        ImageError: the file is missing, no picture, a vector graphic, animated or paged,
-            damaged, smaller than `MIN_SIDE` or larger than `MAX_PIXELS`.
+        ImageError: they are no picture, a vector graphic, animated or paged, damaged, smaller
+            than `MIN_SIDE` or larger than `MAX_PIXELS`.
     """
     path = Path(path)
-    _refuse_by_name(path)
+    _refuse_vector(path, data)
     try:
         with warnings.catch_warnings():
             # Pillow warns about metadata it cannot read; size is checked here, by MAX_PIXELS.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as picture:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
                 _refuse_by_header(path, picture)
                 return _to_rgb(path, picture)
     except ImageError:
@@ -259,21 +291,10 @@ def _fit(pixels: np.ndarray, side: int) -> Image.Image:
     return picture.resize((side, side), method)
 
 
-def _refuse_by_name(path: Path) -> None:
-    if path.suffix.lower() in VECTOR_SUFFIXES:
-        raise ImageError(f"{path}: a vector graphic; export it as PNG first")
-    if path.is_dir():
-        raise ImageError(f"{path}: a folder; name a picture file in it")
-    if not path.exists():
-        raise ImageError(f"{path}: not found; check the path")
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(256).lstrip().lower()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the rights") from error
-    if not head:
-        raise ImageError(f"{path}: an empty file; copy or export it again")
-    if head.startswith((b"%!ps", b"%pdf", b"<svg")) or b"<svg" in head:
+def _refuse_vector(path: Path, data: bytes) -> None:
+    head = data[:256].lstrip().lower()
+    suspicious = head.startswith((b"%!ps", b"%pdf")) or b"<svg" in head
+    if suspicious or path.suffix.lower() in VECTOR_SUFFIXES:
         raise ImageError(f"{path}: a vector graphic; export it as PNG first")
 
 

@@ -82,6 +82,11 @@ class Model(nn.Module):
         """Where its weights lie."""
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of its weights: float32, but float64 where a test compares exactly."""
+        return next(self.parameters()).dtype
+
     def fused(
         self, source: Faces, target: Faces, transplant: Collection[str] | None = None
     ) -> Tensor:

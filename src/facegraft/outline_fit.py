@@ -89,12 +89,10 @@ def fit_outline(
         own, placed, moved, motion, seen = _drawn(exchange, shapes, grid, chosen, rng)
         place.add(own, torch.cat([placed, seen[..., None]], dim=2).flatten(1))
         move.add(moved, motion.flatten(1))
-    outline.place.zero_().view(-1, POINTS, 3)[:, : len(chosen)] = place.solved().view(
-        -1, len(chosen), 3
-    )
-    outline.move.zero_().view(-1, POINTS, 2)[:, : len(chosen)] = move.solved().view(
-        -1, len(chosen), 2
-    )
+    for weights, found, numbers in ((outline.place, place, 3), (outline.move, move, 2)):
+        rows = len(weights)
+        known = found.solved().view(rows, len(chosen), numbers)
+        weights.zero_().view(rows, POINTS, numbers)[:, : len(chosen)] = known
 
 
 def _drawn(

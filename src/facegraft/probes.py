@@ -98,7 +98,7 @@ def attribute_errors(probes: Probes, grids: Sequence[Grid]) -> Further:
         for row, difference in zip(rows, off, strict=True):
             for metric, name in ERRORS.items():
                 yield f"{row}/{metric}", size(name, difference[READINGS[name]])
-            moved = (rows[row] - images.target).abs().mean(dim=1)[0][_still(grid, pair)]
+            moved = (rows[row] - images.target.images).abs().mean(dim=1)[0][_still(grid, pair)]
             yield f"{row}/background_error", float(moved.mean()) * 127.5
 
     return measure

@@ -27,9 +27,19 @@ class Project:
         return self.root / "build"
 
     @property
+    def data_version(self) -> Path:
+        """{"md5": version of data/}: what `dvc.yaml`'s stages depend on."""
+        return self.build / "data" / "version.json"
+
+    @property
     def imports(self) -> Path:
         """Per album: what an import has found out so far, and its report."""
         return self.build / "import"
+
+    @property
+    def landmarks(self) -> Path:
+        """What the landmark reader said of the dataset's pictures."""
+        return self.build / "landmarks"
 
     @property
     def validation(self) -> Path:
@@ -68,7 +78,7 @@ class Project:
 
     @property
     def swaps(self) -> Path:
-        """Swap results: one PNG and one sidecar JSON each."""
+        """Swap results, a folder each: in single/, or in the folder of a list."""
         return self.build / "swaps"
 
     @property

@@ -19,7 +19,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from facegraft.errors import FacegraftError
+
 T = TypeVar("T")
+
+
+class TooManyProcesses(FacegraftError):
+    """More processes than a batch has images; one line with the mend."""
 
 
 def count() -> int:
@@ -72,13 +78,13 @@ def shared(run: Callable[..., T], *arguments: Any) -> T:
         What `run` returns: tensors (B, ...), also inside tuples, dicts and dataclasses.
 
     Raises:
-        ValueError: there are fewer rows than processes.
+        TooManyProcesses: there are fewer rows than processes.
     """
     if count() == 1:
         return run(*arguments)
     rows = next(len(one) for one in arguments if isinstance(one, Tensor))
     if rows < count():
-        raise ValueError(f"{count()} processes share {rows} images; start fewer")
+        raise TooManyProcesses(f"{count()} processes share {rows} images; start fewer")
     start, stop = (rows * k // count() for k in (number(), number() + 1))
     mine = [_mapped(one, lambda t: _Share.apply(t, start, stop)) for one in arguments]
     every: T = _mapped(run(*mine), lambda t: _Join.apply(t, rows, start))
@@ -127,12 +133,12 @@ class BatchNormOfAll(_BatchNorm):
         return mine.train(other.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) of this process's rows; statistics are taken and kept in float32."""
+        """(B, C, ...) of this process's rows; statistics are taken in float32 or finer."""
         if not self.training:
             return super().forward(x)
         axes = [0, *range(2, x.ndim)]
         channels = [1, -1] + [1] * (x.ndim - 2)
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         seen = values.new_tensor([values.numel() / self.num_features])
         sums = _Sum.apply(torch.cat([values.sum(axes), seen]))
         mean, rows = sums[:-1] / sums[-1], sums[-1].detach()

@@ -1,4 +1,4 @@
-"""The record beside every swap: what went in, what came out, and whether it may be trusted."""
+"""The record of every swap: what went in, what came out, and whether it may be trusted."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class InputRecord(Section):
     """One input picture.
 
     Attributes:
-        given: what the caller named, a path or an image key.
-        sha256: of the file's bytes, or of the dataset cell's.
+        given: what the caller named, a path or an image key, as text that can be printed.
+        sha256: of the bytes that were decoded: the file's, or the dataset cell's, uint8 (3, S, S),
+            as the manifest has it.
     """
 
     given: str
@@ -37,18 +38,37 @@ class JudgeRecord(Section):
     similarity_target: float | None
 
 
+Verdict = Literal["PASS", "FAIL"]
+Picture = Literal["swap.png", "swap.FAIL.png"]
+Comparison = Literal["comparison.png"]
+
+PICTURES: dict[Verdict, Picture] = {"PASS": "swap.png", "FAIL": "swap.FAIL.png"}
+"""Verdict -> the file that holds the swapped picture."""
+
+COMPARISON: Comparison = "comparison.png"
+RECORD = "record.json"
+ERROR = "error.json"
+"""Why a pair could not be tried; gone once it is done."""
+
+
 class SwapRecord(Section):
-    """The sidecar JSON of one swap."""
+    """A swap's record.json.
+
+    Attributes:
+        image, comparison: files in the record's own folder.
+    """
 
     job: str
-    verdict: Literal["PASS", "FAIL"]
+    verdict: Verdict
     reason: str
     source: InputRecord
     target: InputRecord
     transplant: tuple[str, ...]
-    image: str
-    comparison: str
+    image: Picture
+    comparison: Comparison
     steps: int
+    enlargement: float
+    """Pixels of the target's face over the source's; 1 where the source is no smaller."""
     thresholds: Thresholds
     losses: tuple[LossRecord, ...]
     judge_before: JudgeRecord

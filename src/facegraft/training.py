@@ -21,12 +21,13 @@ from torch import Tensor, nn
 
 from facegraft import losses as loss
 from facegraft import ranks
-from facegraft.batches import Block, Pairs, draw_block, draw_pairs, drawn_ahead, on_device
+from facegraft.batches import Block, Pairs, as_model, draw_block, draw_pairs, drawn_ahead
 from facegraft.config import TrainParams
 from facegraft.dataset import Grid, Person
 from facegraft.decoder import Decoded, Decoder, Plan
 from facegraft.device import autocast_for
 from facegraft.encoder import Encoder
+from facegraft.errors import FacegraftError
 from facegraft.faces import Faces
 from facegraft.geometry import fit_geometry, fit_mean_face
 from facegraft.latents import fuse, source_weights
@@ -34,7 +35,7 @@ from facegraft.model import Model, ModelConfig, drawn_faces
 from facegraft.teachers import Teachers
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(FacegraftError):
     """A loss became NaN or infinite; the message names step, losses and image keys."""
 
 
@@ -228,13 +229,13 @@ def step_losses(
 ) -> dict[str, Tensor]:
     """Every loss of one step by its name."""
     block, pairs = batch
-    device = state.model.device
+    device, dtype = state.model.device, state.model.dtype
     values: dict[str, Tensor] = {}
     with autocast_for(params, device):
         if block is not None:
-            values |= read_losses(state, on_device(block, device))
+            values |= read_losses(state, as_model(block, device, dtype))
         if pairs is not None:
-            values |= draw_losses(state, on_device(pairs, device), learns=phase.reads)
+            values |= draw_losses(state, as_model(pairs, device, dtype), learns=phase.reads)
     return values
 
 

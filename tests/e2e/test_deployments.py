@@ -12,7 +12,8 @@ import pytest
 
 from facegraft.adapters import registry
 from facegraft.project import Project
-from facegraft.sidecar import SwapRecord
+from facegraft.stages.swap import finished_below
+from facegraft.stages.swap_queue import list_folder
 from tests.live_servers import Live, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -37,8 +38,8 @@ def test_a_swap_started_from_the_dashboard_shows_its_pictures(live: Live) -> Non
     artifacts = live.artifacts(run["id"])
     assert artifacts["swap-picture"]["data"].startswith("data:image/png;base64,")
     assert "test-000/i00/a00" in artifacts["swap-result"]["data"]
-    done = [SwapRecord.read(sidecar) for sidecar in live.project.swaps.glob("*.json")]
-    assert PAIR["source"] in [record.source.given for record in done]
+    done = finished_below(live.project.swaps / "single")
+    assert PAIR["source"] in [result.record.source.given for result in done]
 
 
 @pytest.mark.parametrize(
@@ -71,15 +72,14 @@ def test_the_queue_fires_by_itself(live: Live) -> None:
         ]
 
     wait_for(fired, 150.0)
-    done = [p for p in (live.project.swaps / "jobs").glob("*.json") if "error" not in p.name]
-    assert len(done) == 2
+    assert len(finished_below(list_folder(live.project, live.project.root / "jobs.csv"))) == 2
 
 
 def test_a_killed_queue_loses_no_pair_and_repeats_none(live: Live) -> None:
     pairs = [f"test-000/i{i:02d}/a00,test-000/i{j:02d}/a01" for i in range(3) for j in range(3)]
     jobs = live.project.root / "many.csv"
     jobs.write_text("source,target\n" + "\n".join(pairs) + "\n", encoding="utf-8")
-    folder = live.project.swaps / "many"
+    folder = list_folder(live.project, jobs)
     created = live.trigger("swap-queue", {"jobs": "many.csv"})
     wait_for(lambda: sidecars(folder), 120.0)
     kill_flow_run(created.json()["id"])
@@ -92,12 +92,12 @@ def test_a_killed_queue_loses_no_pair_and_repeats_none(live: Live) -> None:
     after = sidecars(folder)
     assert len(after) == len(pairs)
     assert {**after, **kept} == after
-    assert len(list(folder.glob("*.compare.png"))) == len(pairs)
+    assert len(list(folder.glob("*/comparison.png"))) == len(pairs)
 
 
 def sidecars(folder: Path) -> dict[str, str]:
     """Name -> content of every finished pair."""
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
+    return {str(path): path.read_text(encoding="utf-8") for path in folder.glob("*/record.json")}
 
 
 def kill_flow_run(run_id: str) -> None:

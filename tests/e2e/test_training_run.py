@@ -16,6 +16,7 @@ from facegraft.batches import draw_batch
 from facegraft.checkpoint import checkpoint_recipe, read_json
 from facegraft.config import Params, load_params
 from facegraft.dataset import Grid
+from facegraft.device import device_for
 from facegraft.project import Project
 from facegraft.stages import train as stage
 from facegraft.stages.progress import silent
@@ -36,7 +37,8 @@ def test_a_run_can_be_judged_in_one_look(tiny_project: Project) -> None:
     assert {"swap_loss", "contrast_loss", "flow_loss"} <= set(metrics)
     assert "model/psnr_changed" in metrics, "the benchmark, by the stage after"
     assert tags["stopped"] == report.stopped == "budget"
-    assert (tags["device"], tags["processes"], tags["steps"]) == ("cpu", "1", "6")
+    here = str(device_for(load_params(tiny_project.params).train))  # `auto` may be a GPU
+    assert (tags["device"], tags["processes"], tags["steps"]) == (here, "1", "6")
     assert "Stopped by **budget** after 6 of 6 steps" in tags[tracking.NOTE]
     bound = load_params(tiny_project.params).train.thresholds.mse_loss
     assert f"| mse_loss | {report.losses['mse_loss']:.4f} | {bound:g} |" in tags[tracking.NOTE]

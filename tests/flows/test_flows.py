@@ -17,6 +17,8 @@ from prefect.states import Scheduled
 from facegraft.adapters import registry
 from facegraft.project import Project
 from facegraft.sidecar import SwapRecord
+from facegraft.stages.swap import finished_below
+from facegraft.stages.swap_queue import list_folder
 from flows.artifacts import publish_gate, publish_retrain
 from flows.deployments import DEPLOYMENTS, forget_missed_runs
 from flows.rollback import rollback
@@ -36,8 +38,8 @@ def project(copy_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def records(project: Project) -> dict[str, SwapRecord]:
-    folder = project.swaps / "jobs"
-    return {p.stem: SwapRecord.read(p) for p in folder.glob("*.json") if "error" not in p.name}
+    done = finished_below(list_folder(project, project.root / "jobs.csv"))
+    return {result.record.job: result.record for result in done}
 
 
 def test_a_swap_shows_its_pictures_and_its_verdict(project: Project, artifacts: Any) -> None:
@@ -97,7 +99,7 @@ def test_a_pair_that_cannot_be_tried_fails_the_run_and_not_the_others(project: P
 
 
 def test_a_list_that_another_runner_holds_is_left_to_it(project: Project) -> None:
-    folder = project.swaps / "jobs"
+    folder = list_folder(project, project.root / "jobs.csv")
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
         assert swap_queue("jobs.csv", limit=None) == {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -13,8 +15,9 @@ import psutil
 import pytest
 
 from facegraft.project import Project
-from flows import services
-from flows.services import Addresses, ServiceError
+from flows import addresses, family, processes, services
+from flows.addresses import Addresses
+from flows.processes import ServiceError
 from tests import live_servers
 
 STUBBORN = (
@@ -35,7 +38,7 @@ def test_a_stubborn_process_and_its_child_are_killed() -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         assert family
         started = time.monotonic()
-        services.stop_tree(process, 0.5)
+        processes.stop_tree(process, 0.5)
         assert time.monotonic() - started < 10
     assert process.returncode == -9
     assert not live_servers.alive(family)
@@ -44,24 +47,24 @@ def test_a_stubborn_process_and_its_child_are_killed() -> None:
 def test_a_process_that_ended_is_let_be() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        services.stop_tree(process, 0.5)
+        processes.stop_tree(process, 0.5)
 
 
 def test_a_taken_port_is_not_used() -> None:
     with socket.socket() as taken:
-        taken.bind((services.HOST, 0))
+        taken.bind((addresses.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert services._free_port(port) not in (0, port)
-    assert services._free_port(port) == port
+        assert addresses.free_port(port) not in (0, port)
+    assert addresses.free_port(port) == port
 
 
 def test_servers_that_are_gone_do_not_run(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    assert services.running(project) is None
-    with services._noted(project, Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")):
-        assert services.running(project) is None
-    assert not services._note(project).exists()
+    assert addresses.running(project) is None
+    with addresses.noted(project, Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")):
+        assert addresses.running(project) is None
+    assert not addresses._note(project).exists()
 
 
 def test_the_note_of_a_killed_starter_is_not_believed(
@@ -71,19 +74,21 @@ def test_the_note_of_a_killed_starter_is_not_believed(
     monkeypatch.setattr(Addresses, "healthy", lambda self: True)  # another project's servers
     with subprocess.Popen([sys.executable, "-c", ""]) as killed:
         killed.wait()
-    with services._noted(project, Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")):
-        assert services.running(project) is not None
-        noted = json.loads(services._note(project).read_text())
-        services._note(project).write_text(json.dumps({**noted, "pid": killed.pid}))
-        assert services.running(project) is None
+    with addresses.noted(project, Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")):
+        assert addresses.running(project) is not None
+        note = json.loads(addresses._note(project).read_text())
+        # Another process may have the number of the dead one by now.
+        for wrong in ({"pid": killed.pid}, {"started": note["started"] - 1.0}):
+            addresses._note(project).write_text(json.dumps({**note, **wrong}))
+            assert addresses.running(project) is None
 
 
 def test_a_server_that_ends_is_named_with_its_last_line(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    with services._process(project, "mlflow", ["no_such_module_here"], {}) as service:
+    with processes.service(project, "mlflow", ["no_such_module_here"], {}) as service:
         service.process.wait()
         with pytest.raises(ServiceError, match=r"mlflow ended \(1\): .*no_such_module_here"):
-            services.require_alive([service], project)
+            processes.require_alive([service], project)
 
 
 def test_nothing_calls_home_and_state_stays_in_the_project(
@@ -99,15 +104,118 @@ def test_nothing_calls_home_and_state_stays_in_the_project(
 
 def test_only_the_process_that_listens_counts(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    port = services._free_port(0)
-    command = ["http.server", str(port), "--bind", services.HOST]
-    with services._process(project, "prefect", command, {}) as listener:
-        live_servers.wait_for(lambda: services._listens(listener, port), 20.0)
-        with services._process(project, "mlflow", command, {}) as late:
+    port = addresses.free_port(0)
+    command = ["http.server", str(port), "--bind", addresses.HOST]
+    with processes.service(project, "prefect", command, {}) as listener:
+        live_servers.wait_for(lambda: processes.listens(listener, port), 20.0)
+        with processes.service(project, "mlflow", command, {}) as late:
             late.process.wait(20)
-            assert not services._listens(late, port)
+            assert not processes.listens(late, port)
             with pytest.raises(ServiceError, match="mlflow ended"):
-                services._wait_until(
-                    lambda: services._listens(late, port), [listener, late], project
+                processes.wait_until(
+                    lambda: processes.listens(late, port), [listener, late], project
                 )
-    assert not services._listens(listener, port)
+    assert not processes.listens(listener, port)
+
+
+SLEEPER = "import time; time.sleep(120)"
+PARENT = (
+    f"import subprocess,sys,time; subprocess.Popen([sys.executable,'-c',{SLEEPER!r}],"
+    "start_new_session=True); print(1,flush=True); time.sleep(120)"
+)
+
+
+def marked(mark: str) -> subprocess.Popen[bytes]:
+    """A process with that mark which has a child in a session of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        env={**os.environ, family.VARIABLE: mark},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def test_only_the_family_is_ended(tmp_path: Path) -> None:
+    record = tmp_path / "family.json"
+    with family.founded(record, 1.0) as mark, marked("another") as stranger:
+        try:
+            with marked(mark) as ours:
+                found = family.family(mark)
+                assert len(found) == 2
+                ours.kill()  # the child outlives it, in a session of its own
+                assert family.end_family(family.read_mark(record), 1.0) == 1
+            assert not live_servers.alive(found)
+            assert stranger.poll() is None
+        finally:
+            family.end_family("another", 1.0)
+    assert not record.exists()
+
+
+def test_what_a_killed_start_left_is_ended_by_the_next(tmp_path: Path) -> None:
+    record = tmp_path / "family.json"
+    record.write_text(json.dumps({"mark": "killed"}), encoding="utf-8")
+    with marked("killed"):
+        found = family.family("killed")
+        with family.founded(record, 1.0) as mark:
+            assert mark != "killed"
+            assert not live_servers.alive(found)
+
+
+def test_the_warden_ends_the_family_of_a_killed_starter(tmp_path: Path) -> None:
+    code = (
+        "import os,sys,subprocess,time; from flows import family;"
+        f"subprocess.Popen([sys.executable,'-c',{SLEEPER!r}],"
+        "env={**os.environ, family.VARIABLE: 'orphans'}, start_new_session=True);"
+        "family.post_warden('orphans'); print(1,flush=True); time.sleep(120)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        starter.stdout.readline()
+        warden = psutil.Process(starter.pid).children()
+        found = family.family("orphans")
+        assert len(found) == 1
+        starter.kill()
+    live_servers.wait_for(lambda: not live_servers.alive([*found, *warden]), 30.0)
+
+
+def test_a_worker_that_ends_again_and_again_stops_the_whole(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    warden = subprocess.Popen([sys.executable, "-c", SLEEPER])
+    with contextlib.ExitStack() as stack:
+        stack.callback(warden.wait)
+        stack.callback(warden.kill)
+        nowhere = Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")
+        served = services.Services(project, nowhere, "none", stack, warden)
+        served.worker = served.start("worker", ["no_such_worker"])
+        served.worker.process.wait()
+        served.replaced = [time.monotonic()] * services.RESTARTS
+        with pytest.raises(ServiceError, match=r"worker ended \(1\): .*no_such_worker"):
+            served.check()
+
+
+def test_a_question_mark_in_the_folder_is_refused_before_a_database_is_made(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "why?" / "project"
+    root.mkdir(parents=True)
+    with (
+        pytest.raises(ServiceError, match=r"why\?/project: .*rename it"),
+        services.services(Project(root), ports=(0, 0)),
+    ):
+        pass
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_one_login_reaches_the_clients_of_both_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(services.LOGIN, "anna:se:cret")
+    environment = services.base_environment(Project(tmp_path))
+    assert environment["PREFECT_API_AUTH_STRING"] == "anna:se:cret"
+    assert environment["MLFLOW_TRACKING_USERNAME"] == "anna"
+    assert environment["MLFLOW_TRACKING_PASSWORD"] == "se:cret"
+    monkeypatch.setenv(services.LOGIN, "secret")
+    with pytest.raises(ServiceError, match="must be name:password"):
+        services.base_environment(Project(tmp_path))

@@ -159,7 +159,7 @@ def test_training_with_people_learns_to_tell_them_apart() -> None:
 def spread(state: TrainState) -> float:
     """How much likelier z_id holds a person's pictures for one than for two people's."""
     images = [to_tensor(np.stack(one.images[:2])) for one in PEOPLE[:2]]
-    z = state.model.eval().encoder(torch.cat(images))
+    z = state.model.eval().encoder(torch.cat(images).to(state.model.dtype))
     z_id = torch.nn.functional.normalize(state.model.layout.z_id(z), dim=1)
     near = z_id @ z_id.T
     return ((near[0, 1] + near[2, 3]) / 2 - near[:2, 2:].mean()).item()

@@ -12,6 +12,7 @@ from facegraft.cli import main
 from facegraft.project import Project
 from facegraft.stages import progress
 from tests import synthetic, tiny
+from tests.disk import largest_file
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_swap_names_the_model_that_it_is_done_with(
     assert main([*asked, "--model", "99"]) == 1
     assert "holds no facegraft version '99'" in capsys.readouterr().err
     assert main([*asked, "--model", "1"]) == 0
-    (sidecar,) = (tmp_path / "project" / "build" / "swaps").glob("*.json")
+    (sidecar,) = (tmp_path / "project" / "build" / "swaps").glob("single/*/record.json")
     assert json.loads(sidecar.read_text(encoding="utf-8"))["model_version"] == "1"
 
 
@@ -114,3 +115,27 @@ def test_progress_lines_carry_share_and_eta_and_always_the_last(
     now[0] += 6.0
     report(2, 4, "resumed")
     assert written[-1] == "train 2/4 50% ETA 00:12 resumed"
+
+
+def test_what_the_system_refuses_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic.dataset(folder / "data")
+    jobs = folder / "jobs.csv"
+    jobs.write_text("source,target\na,b\n", encoding="utf-8")
+    asked = ["--project", str(folder), "swap-queue", str(jobs)]
+    (folder / "build").write_text("a file where a folder belongs", encoding="utf-8")
+    assert main(asked) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"facegraft swap-queue: {folder / 'build'}")
+    assert said.endswith("Not a directory; mend that and run again")
+
+    (folder / "build").unlink()
+    with largest_file(0):
+        assert main(["--project", str(folder), "validate"]) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert said.endswith("File too large; raise the limit for the size of a file and run again")
+
+    (folder / "params.yaml").write_bytes(b"data: \xff\n")
+    assert main(asked) == 1
+    assert "params.yaml: not valid YAML" in capsys.readouterr().err

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -221,6 +224,32 @@ def test_damage_is_refused_or_survived_never_a_crash(
         return
     assert loaded.ndim == 3
     assert loaded.shape[2] == 3
+
+
+def test_a_name_that_the_locale_cannot_write_is_refused() -> None:
+    script = (
+        "from facegraft.images import ImageError, load_image\n"
+        "try:\n    load_image('\\N{DOWNWARDS ARROW}.png')\n"
+        "except ImageError as error:\n    print(ascii(str(error)))"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
+    posix = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=kept | posix,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "no file name" in done.stdout
+
+
+def test_an_avif_whose_frame_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, "a.avif", Image.fromarray(gradient(200, 200)))
+    data = path.read_bytes()
+    frame = data.index(b"mdat") + 4
+    path.write_bytes(data[:frame] + bytes(len(data) - frame))
+    assert "damaged or truncated picture" in refused(path)
 
 
 def test_a_truncated_picture_is_refused(tmp_path: Path) -> None:

@@ -267,6 +267,22 @@ def test_the_command_prints_the_table_or_one_line(
     assert "album people: real_person" in capsys.readouterr().out
 
 
+def test_no_cell_of_the_report_is_a_formula(own: Project, tmp_path: Path) -> None:
+    source = people(tmp_path / "people", range(1, 2), range(1, 3))
+    names = ["=1+1", "+1", "-1", "@SUM(1)", " =1", "\t=1", "a=1"]
+    for name in names:
+        photograph(1, 1).save(source / "s1" / f"{name}.png")
+    (source / "=HYPERLINK(1)").touch()
+    take(own, source)
+    with (own.imports / "people" / "report.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    files = [row["file"] for row in rows]
+    assert "'=HYPERLINK(1)" in files
+    assert not [file for file in files if file.lstrip().startswith(("=", "+", "-", "@"))]
+    formula = (own.imports / "people" / "report.json").read_text(encoding="utf-8")
+    assert '"=HYPERLINK(1)"' in formula
+
+
 def test_a_file_that_cannot_be_read_says_so(own: Project, tmp_path: Path) -> None:
     source = people(tmp_path / "people", range(1, 2), range(1, 4))
     locked = source / "s1" / "3.pgm"

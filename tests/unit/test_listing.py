@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from facegraft.adapters.listing import Listed, ListingError, printable, read_listing
+from facegraft.adapters.listing import Listed, read_listing
+from facegraft.adapters.tables import ListingError, printable
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -63,7 +64,7 @@ POINTS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.5]
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_table_maps_files_to_identities(tmp_path: Path, kind: str) -> None:
     text = " ".join(map(str, POINTS))
-    rows = {"file": ["a.png", "b/ü.png"], "identity": ["ann", "7"], "note": ["x", None]}
+    rows = {"file": ["a.png", "b/ü.png"], "identity": ["ann", "7"]}
     path = tmp_path / f"list.{kind}"
     if kind == "csv":
         pd.DataFrame({**rows, "landmarks": [text, None]}).to_csv(path, index=False)
@@ -77,8 +78,8 @@ def test_a_table_maps_files_to_identities(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("a.png,", "identity is empty"),
-        (",ann", "file is empty"),
+        ("a.png,,", "identity is empty"),
+        (",ann,", "file is empty"),
         ("a.png,ann,1 2 3", "3 numbers instead of ten"),
         ("a.png,ann,1 2 3 4 5 6 7 8 9 nan", "instead of ten finite"),
         ("a.png,ann,left eye", "give ten numbers"),
@@ -90,12 +91,13 @@ def test_a_bad_row_is_a_reason_of_its_own(tmp_path: Path, row: str, problem: str
     good, bad = read_listing(path)
     assert good.problem == ""
     assert problem in bad.problem
-    assert "row 2" in bad.problem
+    assert "line 3" in bad.problem
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("a.csv", b"file,identity,landmark\na,b,1\n", "did you mean landmarks"),
         ("nowhere", None, "not found"),
         ("a.txt", b"x", "neither a folder nor a CSV or Parquet"),
         ("a.csv", b"datei;wer\n", "column file, identity is missing"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,13 @@ import pytest
 import torch
 from scipy.ndimage import convolve, gaussian_filter
 
-from facegraft.calibration import Calibration, Separation, Uncalibrated, area_under_curve
+from facegraft.calibration import (
+    Calibration,
+    CalibrationChanged,
+    Separation,
+    Uncalibrated,
+    area_under_curve,
+)
 from facegraft.metrics import gmsd, psnr, ssim
 
 
@@ -101,3 +108,23 @@ def test_thresholds_stand_where_equals_are() -> None:
 def test_an_overlap_refuses(same: float, different: float) -> None:
     with pytest.raises(Uncalibrated, match="identity_loss cannot tell same from different"):
         calibration(same, different).thresholds()
+
+
+def test_a_sealed_calibration_is_that_of_its_model_and_as_it_was_measured() -> None:
+    measured = calibration(1 / 3, 0.7)
+    stored = json.loads(json.dumps(measured.sealed("a")))
+    assert Calibration.unsealed(stored, "a") == measured
+    eased = {**stored["identity_loss"], "same": 0.69}
+    for changed in (
+        {**stored, "identity_loss": eased},
+        {**stored, "model_sha256": "b"},
+        {**stored, "pairs": 21},
+        {**stored, "more": 1},
+        {name: value for name, value in stored.items() if name != "sha256"},
+        {},
+    ):
+        for model in ("a", "b"):
+            with pytest.raises(CalibrationChanged, match="changed after it was measured"):
+                Calibration.unsealed(changed, model)
+    with pytest.raises(CalibrationChanged, match="another model's"):
+        Calibration.unsealed(stored, "b")

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +26,7 @@ from facegraft.stages import promote as stage
 from facegraft.stages.progress import silent
 from facegraft.stages.rollback import rollback
 from tests import synthetic, tiny
+from tests.live_servers import wait_for
 
 METRIC = "model/psnr_changed"
 PAIRS = "pairs-1"
@@ -51,12 +58,12 @@ def trained(project: Project, seed: int, value: object, pairs: str = PAIRS) -> N
     with tracking.open_run(project, run_name=f"train-{seed}") as run:
         write(project.model / "train.json", {"run_id": run.id, "steps": 1})
     measured(project, {METRIC: value, "pairs_hash": pairs})
-    write(project.evaluation / "calibration.json", {"pairs": 20})
 
 
 def measured(project: Project, figures: dict[str, object]) -> None:
-    own = {"model_sha256": registry.fingerprint(project.model)}
-    write(project.evaluation / "benchmark.json", figures | own)
+    sha256 = registry.fingerprint(project.model)
+    write(project.evaluation / "benchmark.json", figures | {"model_sha256": sha256})
+    write(project.evaluation / "calibration.json", tiny.calibration().sealed(sha256))
 
 
 def write(path: Path, value: object) -> None:
@@ -339,3 +346,85 @@ def test_base_weights_that_swap_otherwise_when_loaded_back_are_no_champion(
     trained(project, 1, 99.0)
     promote(project, params.model_copy(update={"evaluate": evaluate, "train": train}))
     assert champion(project) is None
+
+
+def test_a_calibration_edited_by_hand_or_of_another_model_is_refused(
+    project: Project, params: Params
+) -> None:
+    trained(project, 1, 20.0)
+    path = project.evaluation / "calibration.json"
+    own = path.read_text(encoding="utf-8")
+    of_another = json.dumps(tiny.calibration().sealed("0" * 64))
+    for text in (own.replace("0.1", "0.8"), of_another, json.dumps({"pairs": 20})):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(stage.PromotionError, match=r"calibration\.json .*; run evaluate$"):
+            promote(project, params)
+    assert champion(project) is None
+    path.write_text(own, encoding="utf-8")
+    assert promote(project, params).promote
+
+
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_another_process(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", HOLDER, str(lock)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_promotion_and_rollback_wait_until_the_other_ends_or_is_killed(
+    project: Project, params: Params
+) -> None:
+    def waits(run: Callable[..., object]) -> object:
+        """Its outcome; it begins while another process works and goes on when that is killed."""
+        told: list[str] = []
+        before = champion(project)
+        lock = project.mlruns / "registry.lock"
+        with ThreadPoolExecutor(1) as pool, held_by_another_process(lock) as other:
+            done = pool.submit(run, project, params, lambda *said: told.append(said[2]))
+            wait_for(lambda: any("waiting" in line for line in told) or done.done(), 60.0)
+            assert "another promotion or rollback is at work" in told[-1]
+            assert champion(project) == before
+            other.kill()
+            return done.result(120)
+
+    for seed in (1, 2):
+        trained(project, seed, 20.0 + seed)
+        assert waits(stage.promote).promote
+    assert waits(rollback).champion == "1"
+
+
+def test_two_promotions_at_once_make_one_version_and_no_way_back_to_itself(
+    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(project, 1, 20.0)
+    real, meet = registry._store, threading.Barrier(2)
+
+    def store(*arguments: object) -> str:
+        """Both have looked for the model's version and found none, if both can come here."""
+        with suppress(threading.BrokenBarrierError):
+            meet.wait(2.0)
+        return real(*arguments)
+
+    monkeypatch.setattr(registry, "_store", store)
+    with ThreadPoolExecutor(2) as pool:
+        decisions = [pool.submit(promote, project, params) for _ in range(2)]
+        assert sorted(one.result(120).promote for one in decisions) == [False, True]
+    assert len(registry._versions(project)) == 1
+    with pytest.raises(registry.RegistryError, match="first champion"):
+        rollback(project, params, silent)

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from facegraft.adapters import registry, tracking
+from facegraft.adapters.stored_version import files_fingerprint
+from facegraft.calibration import Calibration
 from facegraft.checkpoint import load_model, save_model
 from facegraft.config import NUM_LATENTS
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
+from tests import tiny
 
 SIZE = 32
 
@@ -52,7 +60,7 @@ def register(project: Project, seed: int, **benchmark: float) -> registry.Regist
             run,
             size=SIZE,
             benchmark=benchmark,
-            calibration={"pairs": 20},
+            calibration=tiny.calibration(),
             tags={"git_sha": "abc"},
         )
 
@@ -61,7 +69,7 @@ def test_a_registered_model_is_challenger_and_not_champion(project: Project) -> 
     registered = register(project, 1, psnr=20.5)
     assert registered.version == "1"
     assert registered.benchmark == {"psnr": 20.5}
-    assert registered.calibration == {"pairs": 20}
+    assert registered.calibration == tiny.calibration().sealed(registered.sha256)
     assert registry.get(project, "challenger") == registered
     assert registry.champion(project) is None
 
@@ -98,7 +106,8 @@ def test_what_is_fetched_is_what_was_registered(project: Project) -> None:
 def test_fetching_brings_the_newest_calibration(project: Project) -> None:
     register(project, 1)
     _, folder = registry.fetch(project, "1")
-    assert json.loads((folder / "calibration.json").read_text()) == {"pairs": 20}
+    kept = json.loads((folder / "calibration.json").read_text())
+    assert Calibration.model_validate(kept) == tiny.calibration()
 
 
 def test_a_damaged_copy_is_fetched_anew(project: Project) -> None:
@@ -180,3 +189,128 @@ def test_there_is_no_way_back_to_damaged_files(project: Project) -> None:
 def test_a_folder_without_a_model_is_refused(project: Project, tmp_path: Path) -> None:
     with pytest.raises(registry.RegistryError, match="run train first"):
         registry.fingerprint(tmp_path)
+
+
+def stored_version(project: Project, version: str) -> Path:
+    """The folder in which MLflow keeps it; a copy that was fetched before is forgotten."""
+    shutil.rmtree(project.build / "registry", ignore_errors=True)
+    source = tracking.client(project).get_model_version_download_uri(registry.NAME, version)
+    return tracking.artifact_folder(project) / source.partition(":/")[2]
+
+
+def test_versions_of_one_run_keep_their_own_files(project: Project) -> None:
+    with tracking.open_run(project, run_name="train") as run:
+        for seed in (1, 2):
+            folder = model_folder(project.root / f"model-{seed}", seed)
+            run.log_artifact(folder, "model")  # as training does
+            registry.register(
+                project,
+                folder,
+                run,
+                size=SIZE,
+                benchmark={},
+                calibration=tiny.calibration(),
+                tags={},
+            )
+            registry.promote(project, str(seed))
+    for version in ("1", "2"):
+        found, folder = registry.fetch(project, version)
+        assert registry.fingerprint(folder) == found.sha256
+    assert registry.rollback(project)[1].version == "1"
+
+
+def test_every_file_of_a_stored_version_is_in_its_hash(project: Project) -> None:
+    register(project, 1)
+    stored = stored_version(project, "1")
+    files = sorted(path for path in stored.rglob("*") if path.is_file())
+    assert {"MLmodel", "requirements.txt", "model.json"} <= {path.name for path in files}
+    for path in [*files, stored / "data" / "more.py"]:
+        before = path.read_bytes() if path.exists() else None
+        path.write_bytes((before or b"") + b"\n")
+        with pytest.raises(registry.RegistryError, match="not those that were registered"):
+            registry.fetch(project, "1")
+        path.unlink() if before is None else path.write_bytes(before)
+    (stored / "requirements.txt").unlink()
+    with pytest.raises(registry.RegistryError, match="not those that were registered"):
+        registry.fetch(project, "1")
+
+
+def test_a_copy_that_was_changed_in_any_file_is_fetched_anew(project: Project) -> None:
+    register(project, 1)
+    _, folder = registry.fetch(project, "1")
+    described = folder.parents[1] / "MLmodel"
+    whole = described.read_bytes()
+    described.write_bytes(whole.replace(b"facegraft.adapters.pyfunc", b"elsewhere"))
+    registry.fetch(project, "1")
+    assert described.read_bytes() == whole
+
+
+def test_two_fetches_at_once_download_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(project, 1)
+    real, meet, downloads = registry._download, threading.Barrier(2), []
+
+    def download(*arguments: object) -> None:
+        """Both have looked for a copy and found none, if both can come here."""
+        downloads.append(arguments)
+        with suppress(threading.BrokenBarrierError):
+            meet.wait(1.0)
+        real(*arguments)
+
+    monkeypatch.setattr(registry, "_download", download)
+    with ThreadPoolExecutor(2) as pool:
+        folders = [pool.submit(registry.fetch, project, "1") for _ in range(2)]
+        assert len({one.result(60)[1] for one in folders}) == 1
+    assert len(downloads) == 1
+
+
+def test_another_loader_is_not_imported_even_where_the_hash_was_changed_too(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(project, 1)
+    stored = stored_version(project, "1")
+    own = yaml.safe_load((stored / "MLmodel").read_text())
+    (tmp_path / "intruder.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    flavor = own["flavors"]["python_function"]
+    described = [
+        {"python_function": {**flavor, "loader_module": "intruder"}},
+        {"python_function": {**flavor, "code": "code"}},
+        {"python_function": {**flavor, "data": "../elsewhere"}},
+        {"python_function": {**flavor, "model_code_path": "intruder.py"}},
+        {"python_function": flavor, "sklearn": {"pickled_model": "model.pkl"}},
+        {},
+        None,
+    ]
+    for flavors in described:
+        text = yaml.safe_dump({**own, "flavors": flavors})
+        (stored / "MLmodel").write_text(text, encoding="utf-8")
+        tracking.client(project).set_model_version_tag(
+            registry.NAME, "1", "files_sha256", files_fingerprint(stored)
+        )
+        with pytest.raises(registry.RegistryError, match=r"another loader|no MLmodel file"):
+            registry.load(project, "1")
+    assert "intruder" not in sys.modules
+
+
+def test_a_calibration_that_was_changed_in_the_registry_is_refused(project: Project) -> None:
+    registered, other = register(project, 1), register(project, 2)
+    eased = {**registered.calibration, "identity_loss": {"same": 9.0, "different": 10, "auc": 1}}
+    for calibration in (eased, other.calibration, {}):
+        tracking.client(project).set_model_version_tag(
+            registry.NAME, "1", "calibration", json.dumps(calibration)
+        )
+        with pytest.raises(registry.RegistryError, match=r"version 1: the calibration .*evaluate"):
+            registry.fetch(project, "1")
+    register(project, 1)
+    assert registry.fetch(project, "1")[0] == registered
+
+
+def test_a_version_without_a_hash_of_all_files_is_registered_anew(project: Project) -> None:
+    register(project, 1)
+    tracking.client(project).delete_model_version_tag(registry.NAME, "1", "files_sha256")
+    with pytest.raises(registry.RegistryError, match="earlier facegraft"):
+        registry.fetch(project, "1")
+    assert register(project, 1).version == "2"
+    registry.fetch(project, "2")

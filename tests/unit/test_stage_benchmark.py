@@ -17,7 +17,14 @@ from facegraft.config import Params
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
 from facegraft.stages import rendering
-from facegraft.stages.benchmark import NOT_INSTALLED, SECOND_JUDGE, Outcome, benchmark, find_model
+from facegraft.stages.benchmark import (
+    NOT_INSTALLED,
+    SECOND_JUDGE,
+    BenchmarkRefused,
+    Outcome,
+    benchmark,
+    find_model,
+)
 from facegraft.stages.benchmark_data import MARKER, benchmark_data
 from facegraft.stages.progress import silent
 from tests import tiny
@@ -117,8 +124,11 @@ def test_fewer_pairs_are_another_benchmark_and_too_many_are_refused(
     assert written["pairs"] == 2
     whole = outcome.folder / "benchmark.json"
     assert written["pairs_hash"] != json.loads(whole.read_text())["pairs_hash"]
-    with pytest.raises(ValueError, match="--pairs 7: the benchmark has 1 to 6 pairs"):
+    with pytest.raises(BenchmarkRefused, match="--pairs 7: the benchmark has 1 to 6 pairs"):
         benchmark(project, params, str(project.model), silent, pairs=7)
+    for refused in ({"pairs": 0}, {"resamples": 0}):
+        with pytest.raises(BenchmarkRefused, match=f"--{next(iter(refused))} 0: give at least 1"):
+            benchmark(project, params, "base", silent, **refused)
 
 
 def test_a_model_is_base_or_a_folder_and_else_a_clear_error(project: Project) -> None:

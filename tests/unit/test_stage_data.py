@@ -13,7 +13,7 @@ import pytest
 
 from facegraft.adapters import lineage, store
 from facegraft.adapters.store import DataError
-from facegraft.config import Params
+from facegraft.config import Params, load_params
 from facegraft.images import load_image
 from facegraft.project import Project
 from facegraft.stages import data as stage
@@ -179,6 +179,41 @@ def test_a_rendering_killed_before_it_was_recorded_is_recorded(
     version = data(project, tiny_params, silent)
     assert version.recorded
     assert version.source == "cached"
+
+
+@pytest.mark.usefixtures("draws_synthetic")
+def test_what_another_processor_drew_by_the_recorded_recipe_leaves_data_dvc_alone(
+    project: Project, tiny_params: Params
+) -> None:
+    """As in a fresh clone: neither data/ nor DVC's cache is there, and other bytes are drawn."""
+    record, digest = project.root / "data.dvc", rendering.recipe_digest(tiny_params.data)
+    assert lineage.recorded_recipe(project.root) == digest
+    before, recorded = record.read_bytes(), lineage.data_version(project.root)
+    for folder in (project.data, project.build, project.root / ".dvc" / "cache"):
+        shutil.rmtree(folder)
+    for source in ("rendered", "cached"):
+        version = data(project, tiny_params, silent)
+        assert (version.source, version.recorded) == (source, False)
+        assert record.read_bytes() == before
+        assert version.md5 == lineage.folder_md5(project.data) != recorded
+        assert json.loads(project.data_version.read_text()) == {"md5": version.md5}
+        assert lineage.provenance(project.root)["data_version"] == version.md5
+        assert "changed outs" in lineage.dvc_status(project.root)
+
+    assert lineage.dvc_add(project.root) == lineage.data_in_use(project.root) == version.md5
+    assert lineage.recorded_recipe(project.root) == lineage.UNKNOWN, "of the version before"
+    (project.data / "mine.txt").write_text("changed by hand")
+    by_hand = data(project, tiny_params, silent)
+    assert lineage.data_in_use(project.root) == by_hand.md5 != version.md5
+    record.write_bytes(before)
+    assert lineage.data_in_use(project.root) == recorded, "as after git and dvc checkout"
+
+
+def test_data_dvc_is_a_rendering_of_the_default_params() -> None:
+    """Else `make demo` on a fresh clone rewrites it: draw with --rerender and commit data.dvc."""
+    root = Path(__file__).parents[2]
+    expected = rendering.recipe_digest(load_params(root / "params.yaml").data)
+    assert lineage.recorded_recipe(root) == expected
 
 
 @pytest.mark.usefixtures("draws_synthetic")

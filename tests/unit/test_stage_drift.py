@@ -50,7 +50,13 @@ def crowned(project: Project, seed: int, known: str | None) -> None:
         (project.model / registry.DATA_SUMMARY).write_text(known, encoding="utf-8")
     with tracking.open_run(project, run_name="train") as run:
         challenger = registry.register(
-            project, project.model, run, size=32, benchmark={}, calibration={}, tags={}
+            project,
+            project.model,
+            run,
+            size=32,
+            benchmark={},
+            calibration=tiny.calibration(),
+            tags={},
         )
     registry.promote(project, challenger.version)
 

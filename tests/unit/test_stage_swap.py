@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facegraft.adapters.judge import Judge
-from facegraft.adapters.store import DataError
+from facegraft.adapters.store import DataError, read_manifest
 from facegraft.calibration import Thresholds
 from facegraft.characters import load_assets, render, sample_attributes, sample_identity
 from facegraft.images import ImageError, is_ai_generated, load_image, read_metadata, save_png
 from facegraft.project import Project
 from facegraft.sidecar import SwapRecord
-from facegraft.stages.inputs import read_input, true_swap
-from facegraft.stages.swap import Swapper, finished, job_name, run_swap
+from facegraft.stages import inputs
+from facegraft.stages.inputs import Input, read_input, true_swap
+from facegraft.stages.swap import Swapper, SwapRefused, finished, job_name, run_swap
 from tests import synthetic, tiny
+from tests.disk import largest_file
+from tests.photographs import photograph
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,7 @@ def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
         read_input(project, one.model.config, one.judge, key)
         for key in ("test-000/i00/a00", "test-000/i01/a01")
     ]
-    result = run_swap(one, inputs, "job-1", project.swaps, None)
+    result = run_swap(one, inputs, "job-1", project.swaps / "job-1", None)
     assert result.record.verdict == "PASS"
     assert result.record.steps == 0
     assert is_ai_generated(result.image)
@@ -67,9 +73,12 @@ def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
     assert SwapRecord.read(result.sidecar) == result.record
     assert result.record.model_version == "7"
     assert result.record.transplant == ("face_shape", "eyes", "brows", "nose", "mouth")
-    again = finished(project.swaps, "job-1")
+    again = finished(result.folder, "job-1")
     assert again is not None
     assert again.record == result.record
+    assert finished(result.folder, "job-2") is None
+    names = ["comparison.png", "record.json", "swap.png"]
+    assert sorted(path.name for path in result.folder.iterdir()) == names
 
 
 def test_an_exhausted_budget_is_marked_in_name_metadata_and_record(project: Project) -> None:
@@ -78,9 +87,9 @@ def test_an_exhausted_budget_is_marked_in_name_metadata_and_record(project: Proj
         read_input(project, one.model.config, one.judge, key)
         for key in ("test-000/i00/a00", "test-000/i01/a01")
     ]
-    result = run_swap(one, inputs, "job-2", project.swaps, ("eyes",))
+    result = run_swap(one, inputs, "job-2", project.swaps / "job-2", ("eyes",))
     assert result.record.verdict == "FAIL"
-    assert result.image.name == "job-2.FAIL.png"
+    assert result.image.name == "swap.FAIL.png"
     assert "budget of fine-tuning steps exhausted" in result.record.reason
     assert {loss.step for loss in result.record.losses} == {0, 1, 2}
     assert read_metadata(result.image)["facegraft:verdict"] == "FAIL"
@@ -93,7 +102,7 @@ def test_a_picture_keeps_its_size_and_all_that_is_not_face(
     source = read_input(project, one.model.config, one.judge, "test-000/i00/a00")
     target = read_input(project, one.model.config, one.judge, str(portrait))
     assert target.crop.shape == (32, 32, 3)
-    result = run_swap(one, [source, target], "job-3", project.swaps, None)
+    result = run_swap(one, [source, target], "job-3", project.swaps / "job-3", None)
     before, after = load_image(portrait), load_image(result.image)
     assert after.shape == before.shape
     assert np.array_equal(after[:20], before[:20])
@@ -127,6 +136,127 @@ def test_unknown_ids_and_bad_files_are_one_line(project: Project) -> None:
     save_png(blank, np.full((64, 64, 3), 127, np.uint8))
     with pytest.raises(ImageError, match=r"blank\.png: no face found"):
         read_input(project, config, judge, str(blank))
+
+
+def pair(project: Project, one: Swapper) -> list[Input]:
+    keys = ("test-000/i00/a00", "test-000/i01/a01")
+    return [read_input(project, one.model.config, one.judge, key) for key in keys]
+
+
+def test_a_job_done_again_leaves_the_files_of_one_verdict(project: Project) -> None:
+    folder = project.swaps / "again"
+    failing = swapper(project, identity=1e-9, attribute=1e-9)
+    passing = swapper(project, identity=3.0, attribute=1e6)
+    run_swap(failing, pair(project, failing), "again", folder, None)
+    (folder / "error.json").write_text("{}", encoding="utf-8")
+    for leftover in (".swap.tmp-killed.png", ".record.tmp-killed.json"):
+        (folder / leftover).write_bytes(b"half")  # what a killed writer leaves
+    run_swap(passing, pair(project, passing), "again", folder, None)
+    names = ["comparison.png", "record.json", "swap.png"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+@pytest.mark.parametrize("parts", [["ears"], []])
+def test_a_part_that_no_face_has_is_refused_before_anything_is_done(
+    project: Project, parts: list[str]
+) -> None:
+    one = swapper(project, identity=3.0, attribute=1e6)
+    with pytest.raises(SwapRefused, match="choose from face_shape, eyes, brows, nose, mouth"):
+        run_swap(one, pair(project, one), "ears", project.swaps / "ears", parts)
+    assert not (project.swaps / "ears").exists()
+
+
+def test_a_full_disk_leaves_the_result_before(project: Project) -> None:
+    one = swapper(project, identity=3.0, attribute=1e6)
+    folder = project.swaps / "full"
+    before = run_swap(one, pair(project, one), "full", folder, None)
+    held = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with largest_file(1000), pytest.raises(OSError, match="File too large"):
+        run_swap(one, pair(project, one), "full", folder, ("eyes",))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == held
+    assert finished(folder, "full") == before
+
+
+def test_what_is_damaged_or_gone_is_not_done(project: Project) -> None:
+    one = swapper(project, identity=3.0, attribute=1e6)
+    folder = project.swaps / "damaged"
+    result = run_swap(one, pair(project, one), "damaged", folder, None)
+    for path in (result.sidecar, result.image, result.comparison):
+        whole = path.read_bytes()
+        path.unlink()
+        assert finished(folder, "damaged") is None, f"{path} is gone"
+        path.touch()
+        assert finished(folder, "damaged") is None, f"{path} is empty"
+        path.write_bytes(whole)
+        assert finished(folder, "damaged") == result
+    text = result.sidecar.read_text(encoding="utf-8")
+    outside = text.replace('"swap.png"', '"../again/swap.png"')
+    for damaged in (text[: len(text) // 2], "[]", "\xff", outside):
+        result.sidecar.write_text(damaged, encoding="latin-1")
+        assert finished(folder, "damaged") is None, damaged
+
+
+def test_the_record_hashes_what_was_decoded(
+    project: Project, portrait: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell of the dataset as the manifest does, and a file that changes meanwhile once."""
+    config, judge = tiny.state().ema.config, Judge()
+    manifest = read_manifest(project.data, ("key", "sha256")).set_index("key")["sha256"]
+    key = "test-000/i00/a00"
+    assert read_input(project, config, judge, key).record.sha256 == manifest[key]
+
+    path, data = project.root / "changing.png", portrait.read_bytes()
+    path.write_bytes(data)
+    decode = inputs.decode_image
+
+    def decoded_while_it_changes(path: Path, data: bytes) -> np.ndarray:
+        Path(path).write_bytes(b"another picture")
+        return decode(path, data)
+
+    monkeypatch.setattr(inputs, "decode_image", decoded_while_it_changes)
+    record = read_input(project, config, judge, str(path)).record
+    assert record.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_two_faces_leave_open_who_is_meant(project: Project) -> None:
+    config, judge = tiny.state().ema.config, Judge()
+    both = Image.new("L", (184, 112))
+    both.paste(photograph(3, 1), (0, 0))
+    both.paste(photograph(4, 1), (92, 0))
+    path = project.root / "both.png"
+    both.resize((736, 448)).save(path)
+    with pytest.raises(ImageError, match=r"both\.png: shows 2 faces; cut it to one"):
+        read_input(project, config, judge, str(path))
+
+
+def test_no_name_is_waited_for_or_brings_a_traceback(project: Project) -> None:
+    config, judge = tiny.state().ema.config, Judge()
+    os.mkfifo(project.root / "pipe.png")
+    (project.root / "memory.png").symlink_to("/proc/self/mem")
+    (project.root / "loop").symlink_to("loop")
+    for name, fault in {
+        "pipe.png": "no regular file",
+        "memory.png": "cannot be read",
+        "loop/x.png": "cannot be read",
+        "x" * 300: "cannot be read (File name too long)",
+        "d/" * 2100: "cannot be read (File name too long)",
+        "a\0b.png": "no file name",
+        "no\udcffname.png": "not found",
+    }.items():
+        with pytest.raises(ImageError) as caught:
+            read_input(project, config, judge, name, project.root)
+        assert fault in str(caught.value)
+
+
+def test_relative_names_are_seen_from_the_given_folder(project: Project, portrait: Path) -> None:
+    config, judge = tiny.state().ema.config, Judge()
+    seen = read_input(project, config, judge, portrait.name, project.root)
+    assert seen.record.given == portrait.name
+    odd = project.root / os.fsdecode(b"odd\xff.png")
+    odd.write_bytes(portrait.read_bytes())
+    seen = read_input(project, config, judge, odd.name, project.root)
+    assert seen.record.given == "odd\\xff.png"
+    assert seen.record.model_dump_json()
 
 
 def test_a_job_is_named_by_its_inputs(project: Project) -> None:

@@ -7,13 +7,15 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from facegraft.adapters import tracking
+from facegraft.adapters import registry, tracking
 from facegraft.project import Project
 from tests.live_servers import wait_for
 
@@ -191,3 +193,91 @@ def test_a_watched_run_says_what_the_machine_is_doing(
     with tracking.open_run(project, run_name="swap") as run:
         pass
     assert not recorded()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from facegraft.adapters import tracking
+from facegraft.project import Project
+with tracking.open_run(Project(Path(sys.argv[1])), run_name="train-1", alone_as="train") as run:
+    print(run.id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_run_of_a_killed_process_is_closed_when_the_next_of_its_kind_starts(
+    project: Project,
+) -> None:
+    command = [sys.executable, "-c", KILLED, str(project.root)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    left = ended.stdout.strip()
+    elsewhere = project.root / "elsewhere"
+    shutil.copytree(project.mlruns, elsewhere / "mlruns")
+    (elsewhere / "mlruns" / "folder-id").unlink()
+
+    def status(where: Project) -> str:
+        return read(where, left).info.status
+
+    with tracking.open_run(project, run_name="promote", alone_as="promote"):
+        assert status(project) == "RUNNING", "of another kind"
+    with tracking.open_run(Project(elsewhere), run_name="train-1", alone_as="train"):
+        assert status(Project(elsewhere)) == "RUNNING", "of another folder"
+    with tracking.open_run(project, run_name="train-1", run_id=left, alone_as="train") as run:
+        assert (run.id, status(project)) == (left, "RUNNING"), "gone on with"
+        tracking.client(project).update_run(left, status="RUNNING")
+        with tracking.open_run(project, run_name="train-1", alone_as="train") as following:
+            assert status(project) == "KILLED"
+            assert read(project, following.id).info.status == "RUNNING"
+
+
+def test_a_damaged_database_is_one_line_with_the_mend(project: Project) -> None:
+    database = project.mlruns / "mlflow.db"
+    whole = database.read_bytes()
+    damages = (b"x" * 5000, whole[: len(whole) // 2], whole[:4096] + bytes(len(whole) - 4096))
+    for number, damaged in enumerate(damages):
+        # Each under a name of its own: MLflow keeps a connection to what it opened.
+        own = Project(project.root / str(number))
+        own.mlruns.mkdir(parents=True)
+        (own.mlruns / "mlflow.db").write_bytes(damaged)
+        for ask in (
+            registry.champion,
+            tracking.experiment_url,
+            lambda p: tracking.find_run(p, "1"),
+        ):
+            with pytest.raises(tracking.TrackingError, match=r"mlflow\.db: .*restore") as told:
+                ask(own)
+            assert "\n" not in str(told.value)
+            assert "SQL:" not in str(told.value)
+    own = Project(project.root / "folder")
+    (own.mlruns / "mlflow.db").mkdir(parents=True)
+    with pytest.raises(tracking.TrackingError, match=r"mlflow\.db: cannot be opened"):
+        registry.champion(own)
+
+
+def test_artifacts_outside_of_the_project_are_refused(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "MLmodel").write_text("flavors: {}", encoding="utf-8")
+    kept = tracking.artifact_folder(project)
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "link").symlink_to(outside)
+    addresses = (
+        outside.as_uri(),
+        str(outside),
+        "s3://bucket/model",
+        "http://127.0.0.1:9/model",
+        "mlflow-artifacts://127.0.0.1:9/model",
+        "mlflow-artifacts:/../../../outside",
+        "mlflow-artifacts:/facegraft/%2e%2e/%2e%2e/outside",
+        "mlflow-artifacts:/link",
+    )
+    for server in ("", "http://127.0.0.1:9"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+        for address in addresses:
+            with pytest.raises(tracking.TrackingError, match="outside of the project"):
+                tracking.artifacts(project, address)
+    assert sorted(path.name for path in outside.iterdir()) == ["MLmodel"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import CHANGED_LEVEL, MOVED, Batch, draw_batch, drawn_ahead
+from facegraft.batches import CHANGED_LEVEL, MOVED, Batch, BatchError, draw_batch, drawn_ahead
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
 from facegraft.dataset import Mix
 from facegraft.heldout import all_below
@@ -128,12 +128,12 @@ def test_what_is_drawn_ahead_is_what_would_have_been_drawn() -> None:
     ahead = list(drawn_ahead(draw, section, 2))
     assert [batch.keys for batch in ahead] == [draw(step).keys for step in (2, 3, 4)]
     assert not list(drawn_ahead(draw, section, 5))
-    with pytest.raises(ValueError, match=r"fewer than train\.batch_grids"):
+    with pytest.raises(BatchError, match=r"fewer than train\.batch_grids"):
         next(train(tiny.state(), grids, tiny.train_params(batch_grids=2)))
 
 
 def test_too_few_grids_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"1 training grids, fewer than train\.batch_grids"):
+    with pytest.raises(BatchError, match=r"1 training grids, fewer than train\.batch_grids"):
         draw_batch([tiny.faces()], tiny.train_params(batch_grids=2), 0)
 
 
@@ -152,7 +152,7 @@ def test_blocks_of_several_grids_keep_their_people_and_pairs_apart() -> None:
 
 
 def test_a_grid_smaller_than_the_block_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="grid train-000 is 4 x 3, smaller than"):
+    with pytest.raises(BatchError, match="grid train-000 is 4 x 3, smaller than"):
         draw_batch([tiny.faces()], tiny.train_params(batch_identities=5), 0)
 
 
@@ -185,7 +185,8 @@ def test_the_loop_learns_a_grid_by_heart() -> None:
         "learning_rate": 0.003,
         "vector_only": True,
     }
-    steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
+    with tiny.float64():  # a hundred steps in float32 end elsewhere on another processor
+        steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
     for name in ("swap_loss", "identity_teacher_loss"):
         late = sum(m.losses[name] for m in steps[-5:]) / 5
         assert late < 0.6 * steps[0].losses[name], name

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facegraft.errors import FacegraftError
+
 DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
 RECOGNISER = "face_recognition_sface_2021dec_int8bq.onnx"
 
@@ -22,7 +24,11 @@ CROP_SIDE = 256
 """A picture no larger than this is taken for a face-filling crop."""
 
 
-class JudgeError(RuntimeError):
+RIVAL_HEIGHT = 0.5
+"""A second face this high, over the first, leaves it open who is meant."""
+
+
+class JudgeError(FacegraftError):
     """The judge's networks cannot be had; one line with the mend."""
 
 
@@ -145,6 +151,11 @@ class Judge:
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         bgr = np.ascontiguousarray(image[..., ::-1])
         return cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=method), scale
+
+
+def rivals_of(faces: Sequence[Face]) -> list[Face]:
+    """The faces beside the first, the most confident, that leave it open who is meant."""
+    return [face for face in faces[1:] if face.box[3] >= RIVAL_HEIGHT * faces[0].box[3]]
 
 
 def _face(row: np.ndarray, scale: float) -> Face:

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import yaml
 
+from facegraft.atomic import replacing
+from facegraft.errors import FacegraftError
+
 UNKNOWN = "unknown"
 """What a run is stamped with where git or a file cannot say."""
 
 
-class LineageError(RuntimeError):
+class LineageError(FacegraftError):
     """DVC refused; the message is one line with its reason and the mend."""
 
 
@@ -55,6 +58,50 @@ def data_version(root: Path) -> str:
         return UNKNOWN
 
 
+def recorded_recipe(root: Path) -> str:
+    """What drew the version in data.dvc, as `note_recipe` left it; "unknown" if nothing says so."""
+    try:
+        recorded = yaml.safe_load((root / "data.dvc").read_text(encoding="utf-8"))
+        drawn = recorded["meta"]["rendered"]
+        return str(drawn["recipe"]) if drawn["md5"] == recorded["outs"][0]["md5"] else UNKNOWN
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError):
+        return UNKNOWN
+
+
+def note_recipe(root: Path, recipe: str) -> None:
+    """Write into data.dvc, where DVC leaves it, what drew the version that it records."""
+    path = root / "data.dvc"
+    recorded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    drawn = {"md5": recorded["outs"][0]["md5"], "recipe": recipe}
+    recorded["meta"] = {**recorded.get("meta", {}), "rendered": drawn}
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(recorded, sort_keys=False), encoding="utf-8")
+
+
+def data_in_use(root: Path) -> str:
+    """The version of what lies in data/, as the stage `data` found it; "unknown" without one.
+
+    That is data.dvc's, but where data/ was drawn on another processor or changed by hand.
+    """
+    recorded = data_version(root)
+    try:
+        found = json.loads(_in_use(root).read_text(encoding="utf-8"))
+        return str(found["in_use"]) if found["recorded"] == recorded else recorded
+    except (OSError, ValueError, KeyError, TypeError):
+        return recorded
+
+
+def note_data_in_use(root: Path, version: str) -> None:
+    """Keep for `data_in_use` what lies in data/ while data.dvc says what it says now."""
+    with replacing(_in_use(root)) as temporary:
+        found = {"in_use": version, "recorded": data_version(root)}
+        temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
+
+
+def _in_use(root: Path) -> Path:
+    return root / "build" / "data" / "in_use.json"
+
+
 def params_hash(root: Path) -> str:
     """sha256 of params.yaml, or "unknown"."""
     return _file_hash(root / "params.yaml")
@@ -71,7 +118,7 @@ def provenance(root: Path) -> dict[str, str]:
     return {
         "git_sha": git.sha,
         "git_dirty": UNKNOWN if git.dirty is None else str(git.dirty).lower(),
-        "data_version": data_version(root),
+        "data_version": data_in_use(root),
         "params_sha256": params_hash(root),
         "lock_sha256": lock_hash(root),
     }

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from facegraft.adapters.tables import ListingError, printable, read_table
+
 TABLES = (".csv", ".parquet")
-COLUMNS = ("file", "identity")
+COLUMNS, OPTIONAL = ("file", "identity"), ("landmarks",)
 
 PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".pgm", ".ppm"}
 )
 """A folder that is called like a picture is reported, not searched."""
-
-
-class ListingError(ValueError):
-    """A source cannot be read at all; one line that names it and the mend."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +63,6 @@ def read_listing(source: Path) -> list[Listed]:
     return listed
 
 
-def printable(name: str) -> str:
-    """A file name as text that can be printed and stored: odd bytes become escapes."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    text = unicodedata.normalize("NFC", text)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _of_folder(source: Path) -> Iterator[Listed]:
     for child in _visible(source):
         identity = printable(child.name)
@@ -111,54 +100,21 @@ def _below(source: Path, path: Path) -> str:
 
 
 def _of_table(source: Path) -> Iterator[Listed]:
-    for number, row in enumerate(_rows(source), start=1):
-        name, identity = (str(row[column] or "").strip() for column in COLUMNS)
+    for row in read_table(source, COLUMNS, OPTIONAL):
+        name, identity = (row.text(column) for column in COLUMNS)
         path = source.parent / name
         shown = printable(os.path.relpath(path, source.parent) if os.path.isabs(name) else name)
         if not name or not identity:
             empty = COLUMNS[0] if not name else COLUMNS[1]
-            shown = shown if name else f"row {number}"
-            yield Listed(shown, path, identity, problem=f"row {number}: {empty} is empty")
+            shown = shown if name else row.place
+            yield Listed(shown, path, identity, problem=f"{row.place}: {empty} is empty")
             continue
         try:
-            landmarks = _landmarks(row.get("landmarks"))
+            landmarks = _landmarks(row.cells.get("landmarks"))
         except ValueError as error:
-            yield Listed(shown, path, identity, problem=f"row {number}: landmarks: {error}")
+            yield Listed(shown, path, identity, problem=f"{row.place}: landmarks: {error}")
             continue
         yield Listed(shown, path, printable(identity), landmarks)
-
-
-def _rows(source: Path) -> list[Mapping[str, Any]]:
-    import pandas as pd
-
-    try:
-        if source.suffix.lower() == ".parquet":
-            frame = pd.read_parquet(source)
-        else:
-            frame = pd.read_csv(source, dtype="string", skipinitialspace=True, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ListingError(
-            f"{source}: no CSV (UTF-8) or Parquet table that can be read ({reason})"
-        ) from error
-    missing = [column for column in COLUMNS if column not in frame.columns]
-    if missing:
-        held = ", ".join(map(str, frame.columns)) or "none"
-        raise ListingError(
-            f"{source}: column {', '.join(missing)} is missing (it has: {held}); "
-            f"name the columns {', '.join(COLUMNS)} and, if known, landmarks"
-        )
-    rows: list[Mapping[str, Any]] = [
-        {str(name): None if _is_missing(value) else value for name, value in row.items()}
-        for row in frame.astype(object).to_dict("records")
-    ]
-    return rows
-
-
-def _is_missing(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(np.ndim(value) == 0 and pd.isna(value))
 
 
 def _landmarks(given: object) -> tuple[float, ...] | None:

@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facegraft.adapters.landmarks import Landmarker
 from facegraft.checkpoint import load_model
+from facegraft.faces import Faces
 from facegraft.images import to_tensor, to_uint8
-from facegraft.model import Model, paste_back
+from facegraft.model import Model
 
 
 class Swapper:
     """The registered model as MLflow sees it."""
 
     def __init__(self, model: Model) -> None:
-        self._model = model
+        self._model, self._landmarker = model, Landmarker()
 
     def predict(self, model_input: Mapping[str, np.ndarray]) -> np.ndarray:
         """Swap whole batches, without fine-tuning.
@@ -32,13 +34,20 @@ class Swapper:
         Returns:
             uint8 (B, S, S, 3), RGB: the targets with the sources' identity.
         """
-        source, target = (_images(model_input[name]) for name in ("source", "target"))
+        source, target = (self._faces(model_input[name]) for name in ("source", "target"))
         with torch.no_grad():
-            return to_uint8(paste_back(self._model.swap(source, target), target))
+            return to_uint8(self._model.swap(source, target).image)
 
-
-def _images(pixels: np.ndarray) -> torch.Tensor:
-    return to_tensor(np.moveaxis(np.asarray(pixels, np.uint8), -1, -3))
+    def _faces(self, pixels: np.ndarray) -> Faces:
+        pixels = np.ascontiguousarray(pixels, np.uint8)
+        read = [self._landmarker.read(one, certain=True) for one in pixels]
+        found = [one for one in read if one is not None]
+        side = pixels.shape[1]
+        return Faces(
+            to_tensor(np.moveaxis(pixels, -1, -3)),
+            torch.from_numpy(np.stack([one.over(side, side) for one in found])),
+            torch.from_numpy(np.stack([one.expression for one in found])),
+        )
 
 
 def _load_pyfunc(path: str) -> Swapper:

@@ -1,30 +1,38 @@
 """The MLflow model registry: versions of `facegraft`, and which of them is champion.
 
-A version is stored without pickle: an `MLmodel` file that names the loader
-(`adapters/pyfunc.py`), our safetensors, and the model's config. What the gate measured of it
-is a tag of the version. `champion` and `challenger` are aliases; a version that becomes champion
-remembers whom it replaced, so that going back is one step.
+A version is stored without pickle (`adapters/stored_version.py`), in a folder of its own that is
+written once. What the gate measured of it is a tag of the version. `champion` and `challenger` are
+aliases; a version that becomes champion remembers whom it replaced, so that going back is one step.
+Who reads the registry in order to change it holds `alone`: else one hash may get two versions.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facegraft.adapters.stored_version import (
+    CALIBRATION,
+    FILES,
+    RegistryError,
+    files_fingerprint,
+    fingerprint,
+    pack,
+    require_our_loader,
+)
 from facegraft.adapters.tracking import Run, artifacts, client, one_line
 from facegraft.atomic import replacing
+from facegraft.calibration import Calibration, CalibrationChanged
+from facegraft.locks import one_at_a_time
 from facegraft.project import Project
 
 if TYPE_CHECKING:
@@ -34,19 +42,10 @@ NAME = "facegraft"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
-LOADER = "facegraft.adapters.pyfunc"
-NEEDS = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "safetensors")
 Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 DATA_SUMMARY = "data_summary.json"
 """In a model's folder: what its training data looked like."""
-
-FILES = "data/model"
-"""Where the model's own files lie inside a stored version."""
-
-
-class RegistryError(RuntimeError):
-    """The registry cannot answer; one line with the mend."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,10 @@ class Registered:
     Attributes:
         version: the registry's number, as text.
         run_id: the training run it came from.
-        sha256: of its files, as `fingerprint` makes it.
+        sha256: of its weights and config, as `fingerprint` makes it; one version has it.
+        files_sha256: of every file that is stored of it, as `files_fingerprint` makes it.
         benchmark: what was measured of it, metric key -> value; holds texts beside floats.
-        calibration: its swap thresholds' calibration, as the evaluation wrote it.
+        calibration: its swap thresholds' calibration, sealed.
         data_summary: JSON of what its training data looked like; empty if that was not kept.
         previous_champion: the version it replaced when it was promoted, if it was.
         rolled_back: it was champion and was taken back.
@@ -67,11 +67,17 @@ class Registered:
     version: str
     run_id: str
     sha256: str
+    files_sha256: str
     benchmark: dict[str, Any]
     calibration: dict[str, Any]
     data_summary: str
     previous_champion: str | None
     rolled_back: bool
+
+
+def alone(project: Project, tell: Callable[[str], object]) -> AbstractContextManager[int]:
+    """Hold the registry's lock in this folder; one line to `tell` where that must be waited for."""
+    return one_at_a_time(project.mlruns / "registry.lock", tell, "promotion or rollback")
 
 
 def register(
@@ -81,11 +87,11 @@ def register(
     *,
     size: int,
     benchmark: Mapping[str, object],
-    calibration: Mapping[str, object],
+    calibration: Calibration,
     tags: Mapping[str, object],
 ) -> Registered:
-    """Store the model as a new version and make it challenger; the same files again are the
-    same version, with the newer figures.
+    """Store the model as a new version and make it challenger; the same model again is the
+    same version, with the newer figures. The caller holds `alone`.
 
     Args:
         model_dir: holds model.safetensors, model.json and, where training kept it,
@@ -94,17 +100,22 @@ def register(
         size: pixels, width and height of the images that it takes.
     """
     sha256 = fingerprint(model_dir)
+    summary = model_dir / DATA_SUMMARY
+    kept = {"data_summary": summary.read_text(encoding="utf-8").strip()} if summary.exists() else {}
+    known_of_it = {name: str(value) for name, value in tags.items()} | {
+        "benchmark": json.dumps(benchmark),
+        "calibration": json.dumps(calibration.sealed(sha256)),
+        **kept,
+    }
     with one_line():
         mlflow_client = client(project)
         _ensure_name(project)
-        known = next((v for v in _versions(project) if v.tags.get("sha256") == sha256), None)
-        number = str(known.version) if known else _store(project, model_dir, run, size)
-        figures = {"benchmark": json.dumps(benchmark), "calibration": json.dumps(calibration)}
-        summary = model_dir / DATA_SUMMARY
-        if summary.exists():
-            figures["data_summary"] = summary.read_text(encoding="utf-8").strip()
-        for name, value in {**tags, **figures, "sha256": sha256}.items():
-            mlflow_client.set_model_version_tag(NAME, number, name, str(value))
+        number = _number_of(project, sha256)
+        if number is None:
+            number = _store(project, model_dir, run, size, known_of_it | {"sha256": sha256})
+        else:
+            for name, value in known_of_it.items():
+                mlflow_client.set_model_version_tag(NAME, number, name, value)
         held = champion(project)
         if held is None or held.version != number:
             mlflow_client.set_registered_model_alias(NAME, CHALLENGER, number)
@@ -146,18 +157,22 @@ def champion(project: Project) -> Registered | None:
 def fetch(project: Project, reference: str = CHAMPION) -> tuple[Registered, Path]:
     """The version and a local folder with model.safetensors, model.json and calibration.json.
 
-    Kept under `build/registry/<version>`; what lies there is used again only while its hash is
-    that of the version.
+    Kept under `build/registry/<version>`; what lies there is used again only while the hash of
+    all its files is that of the version.
 
     Raises:
-        RegistryError: no such version, or its files are not what was registered.
+        RegistryError: no such version, its files or its calibration are not what was registered,
+            or they would load by another loader than ours.
     """
     registered = get(project, reference)
+    calibration = _calibration(registered)
     kept = project.build / "registry" / registered.version
-    if not (kept / FILES).is_dir() or fingerprint(kept / FILES) != registered.sha256:
-        _download(project, registered, kept)
-    with replacing(kept / FILES / "calibration.json") as path:
-        path.write_text(json.dumps(registered.calibration, indent=2) + "\n", encoding="utf-8")
+    with one_at_a_time(kept.parent / "fetch.lock", lambda _: None):  # two swaps at once
+        if not _whole(kept, registered):
+            _download(project, registered, kept)
+        require_our_loader(kept)
+        with replacing(kept / CALIBRATION) as path:
+            path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return registered, kept / FILES
 
 
@@ -209,66 +224,57 @@ def rollback(project: Project) -> tuple[Registered, Registered]:
     return leaving, get(project, CHAMPION)
 
 
-def fingerprint(model_dir: Path) -> str:
-    """sha256 over the names and contents of a model folder's files.
+def _number_of(project: Project, sha256: str) -> str | None:
+    """The version that stores this model.
 
-    Raises:
-        RegistryError: the folder holds no model.
+    A version without `files_sha256` is of an earlier facegraft, in a folder that others may share:
+    it does not count.
     """
-    if not (model_dir / "model.safetensors").is_file() or not (model_dir / "model.json").is_file():
-        raise RegistryError(f"{model_dir}: no model.safetensors and model.json; run train first")
-    digest = hashlib.sha256()
-    for name in ("model.json", "model.safetensors"):
-        with (model_dir / name).open("rb") as file:
-            digest.update(f"{name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
+    for one in _versions(project):
+        if one.tags.get("sha256") == sha256 and one.tags.get("files_sha256"):
+            return str(one.version)
+    return None
 
 
-def _store(project: Project, model_dir: Path, run: Run, size: int) -> str:
+def _store(project: Project, model_dir: Path, run: Run, size: int, tags: Mapping[str, str]) -> str:
+    """Store the files in a folder that no other version has, then make the version at once.
+
+    A kill before the last step leaves files that no version names; the next try replaces them.
+    """
+    folder = f"versions/{tags['sha256']}"
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch) / "model"
-        _pack(model_dir, packed, size, Path(scratch))
-        run.log_artifact(packed, "model")
+        pack(model_dir, packed, size)
+        run.log_artifact(packed, folder)
+        whole = {**tags, "files_sha256": files_fingerprint(packed)}
     created = client(project).create_model_version(
-        NAME, f"{run.artifact_uri}/model", run.id, await_creation_for=0
+        NAME, f"{run.artifact_uri}/{folder}", run.id, tags=whole, await_creation_for=0
     )
     return str(created.version)
 
 
-def _pack(model_dir: Path, packed: Path, size: int, scratch: Path) -> None:
-    """Write an MLflow model folder around our files; nothing in it is pickled."""
-    from mlflow import pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    images = np.dtype(np.uint8), (-1, size, size, 3)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(*images, name="source"), TensorSpec(*images, name="target")]),
-        outputs=Schema([TensorSpec(*images)]),
-    )
-    files = scratch / "files" / Path(FILES).name
-    files.mkdir(parents=True)
-    for name in ("model.safetensors", "model.json"):
-        shutil.copyfile(model_dir / name, files / name)
-    with warnings.catch_warnings():
-        # Two pictures as JSON would be large and show nothing; the signature is explicit.
-        warnings.filterwarnings("ignore", message="(?s).*An input example was not provided")
-        pyfunc.save_model(
-            path=str(packed),
-            loader_module=LOADER,
-            data_path=str(files),
-            signature=signature,
-            pip_requirements=[f"{name}=={_public_version(name)}" for name in NEEDS],
-        )
+def _calibration(registered: Registered) -> Calibration:
+    try:
+        return Calibration.unsealed(registered.calibration, registered.sha256)
+    except CalibrationChanged as error:
+        raise RegistryError(
+            f"version {registered.version}: the calibration in the registry {error}; run evaluate"
+            " and promote with its model, or roll back"
+        ) from error
 
 
-def _public_version(name: str) -> str:
-    """Without the local part: torch 2.13.0+cpu can only be installed as 2.13.0 elsewhere."""
-    return installed_version(name).partition("+")[0]
+def _whole(folder: Path, registered: Registered) -> bool:
+    """Whether these are the files that were registered; of a version without a hash, never."""
+    return folder.is_dir() and files_fingerprint(folder) == registered.files_sha256
 
 
 def _download(project: Project, registered: Registered, kept: Path) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    if not registered.files_sha256:
+        raise RegistryError(
+            f"version {registered.version}: registered by an earlier facegraft, which kept no hash"
+            " of all its files; promote a model anew (where it is the champion, delete the alias"
+            " champion in MLflow first)"
+        )
     with one_line():
         source = client(project).get_model_version_download_uri(NAME, registered.version)
     with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
@@ -276,7 +282,7 @@ def _download(project: Project, registered: Registered, kept: Path) -> None:
         copy.mkdir()
         with one_line():
             artifacts(project, source).download_artifacts("", str(copy))
-        if fingerprint(copy / FILES) != registered.sha256:
+        if not _whole(copy, registered) or fingerprint(copy / FILES) != registered.sha256:
             raise RegistryError(
                 f"version {registered.version}: its stored files are not those that were"
                 " registered; restore mlruns/artifacts, or roll back"
@@ -332,6 +338,7 @@ def _registered(found: ModelVersion) -> Registered:
         version=str(found.version),
         run_id=found.run_id or "",
         sha256=found.tags.get("sha256", ""),
+        files_sha256=found.tags.get("files_sha256", ""),
         benchmark=json.loads(found.tags.get("benchmark", "{}")),
         calibration=json.loads(found.tags.get("calibration", "{}")),
         data_summary=found.tags.get("data_summary", ""),

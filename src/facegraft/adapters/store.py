@@ -25,6 +25,7 @@ import numpy as np
 
 from facegraft.atomic import replacing
 from facegraft.dataset import LANDMARKS, Grid, Mix
+from facegraft.errors import FacegraftError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ GROUPS = "groups.json"
 MEND = "run `facegraft data` to render or fetch the dataset"
 
 
-class DataError(ValueError):
+class DataError(FacegraftError):
     """The dataset cannot be used; the message is one line that names the file and the mend."""
 
 

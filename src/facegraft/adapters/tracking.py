@@ -1,4 +1,4 @@
-"""Runs in MLflow: the only place (with `registry.py`) that talks to it.
+"""Runs in MLflow: the only place (with `registry.py`, `stored_version.py`) that talks to it.
 
 The tracking URI is `MLFLOW_TRACKING_URI` where set, else the project's own SQLite file
 `mlruns/mlflow.db`; never a file store, which MLflow 3 refuses. Artifacts are always addressed as
@@ -23,8 +23,11 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
+from uuid import uuid4
 
+from facegraft.atomic import replacing
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 
 if TYPE_CHECKING:
@@ -45,6 +48,15 @@ BATCH = 100
 
 HEALTH_SECONDS = 10.0
 
+DAMAGED = "; restore the file from a copy, or move it away to start an empty one"
+DATABASE_MENDS = {
+    "file is not a database": DAMAGED,
+    "malformed": DAMAGED,
+    "readonly database": "; make the file and its folder writable",
+    "disk is full": "; make room on the disk",
+}
+"""What SQLite or MLflow says of its file -> what to do."""
+
 SYSTEM_SECONDS = 10.0
 """Between two records of what the machine is doing; `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`
 overrules it."""
@@ -53,7 +65,11 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description, in Markdown."""
 
 
-class TrackingError(RuntimeError):
+KIND, FOLDER = "kind", "folder"
+"""Tags of a run that is one at a time: of what kind, in which folder."""
+
+
+class TrackingError(FacegraftError):
     """MLflow cannot be reached or refused; one line with the mend."""
 
 
@@ -118,6 +134,7 @@ def open_run(
     tags: Mapping[str, object] | None = None,
     params: Mapping[str, Any] | None = None,
     system_metrics: bool = False,
+    alone_as: str | None = None,
 ) -> Iterator[Run]:
     """Start a run, or go on with `run_id` where MLflow still knows it.
 
@@ -130,13 +147,18 @@ def open_run(
         params: any nesting of mappings, e.g. `params.model_dump(by_alias=True)`; stored flat
             under dotted names.
         system_metrics: also log what the machine is doing, every `SYSTEM_SECONDS`.
+        alone_as: a kind of run of which there is one at a time in this folder, by a lock that the
+            caller holds. Others of it that are still RUNNING are of killed processes: they end
+            KILLED.
 
     Raises:
         TrackingError: MLflow cannot be reached or refuses; one line.
     """
     with one_line():
         experiment_id = _experiment_id(project, experiment)
-        run = _resume(project, run_id) or _create(project, experiment_id, run_name)
+        kind = {} if alone_as is None else {KIND: alone_as, FOLDER: _folder_id(project)}
+        _close_dead(project, experiment_id, kind, run_id)
+        run = _resume(project, run_id) or _create(project, experiment_id, run_name, kind)
         _log_params(project, run.id, flatten(params or {}))
     run.set_tags({**environment(), **(tags or {})})
     status = "FAILED"
@@ -206,12 +228,17 @@ def tracking_uri(project: Project) -> str:
     """`MLFLOW_TRACKING_URI`, or SQLite in the project's `mlruns/`.
 
     Raises:
-        TrackingError: the variable names a file store, which MLflow 3 refuses.
+        TrackingError: the variable names a file store, which MLflow 3 refuses; or the database
+            cannot be opened, which MLflow would try for two minutes.
     """
     named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not named:
         project.mlruns.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{project.mlruns.resolve() / 'mlflow.db'}"
+        database = project.mlruns.resolve() / "mlflow.db"
+        readable = database.is_file() and os.access(database, os.R_OK)
+        if not readable and (database.exists() or not os.access(database.parent, os.W_OK)):
+            raise TrackingError(f"{database}: cannot be opened; make it a file that you may write")
+        return f"sqlite:///{database}"
     if urlparse(named).scheme in ("", "file"):
         raise TrackingError(
             f"MLFLOW_TRACKING_URI={named}: a folder cannot be used; unset it, or name a server"
@@ -251,14 +278,25 @@ def client(project: Project) -> MlflowClient:
 
 
 def artifacts(project: Project, uri: str) -> ArtifactRepository:
-    """The artifact store behind `uri`: through the server, or the same folder without one."""
+    """The artifact store behind `uri`: through the server, or the same folder without one.
+
+    Raises:
+        TrackingError: `uri` leads out of the project's artifacts.
+    """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
     tracking = tracking_uri(project)
     parsed = urlparse(uri)
-    if parsed.scheme == ARTIFACT_SCHEME and not tracking.startswith("http"):
-        folder = artifact_folder(project) / parsed.path.lstrip("/")
+    folder = artifact_folder(project) / parsed.path.lstrip("/")
+    ours = folder.resolve().is_relative_to(artifact_folder(project).resolve())
+    climbs = ".." in PurePosixPath(unquote(parsed.path)).parts
+    if parsed.scheme != ARTIFACT_SCHEME or parsed.netloc or climbs or not ours:
+        raise TrackingError(
+            f"artifacts at {uri} lie outside of the project, which neither reads nor writes there;"
+            f" delete that version, run or experiment in MLflow: ours is {ARTIFACT_SCHEME}:/..."
+        )
+    if not tracking.startswith("http"):
         folder.mkdir(parents=True, exist_ok=True)
         return LocalArtifactRepository(folder.resolve().as_uri())
     return get_artifact_repository(uri, tracking_uri=tracking, registry_uri=tracking)
@@ -282,15 +320,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """MLflow's and the network's errors become one `TrackingError` line."""
+    """MLflow's, its database's and the network's errors become one `TrackingError` line."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, RequestException) as error:
-        text = " ".join(str(error).split())
-        raise TrackingError(f"MLflow at {_where()}: {text}") from error
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        # What SQLAlchemy adds is the statement and a link, over several lines.
+        text = " ".join(str(error).partition("[SQL:")[0].split())
+        mend = next((mend for sign, mend in DATABASE_MENDS.items() if sign in text), "")
+        raise TrackingError(f"MLflow at {_where()}: {text}{mend}") from error
 
 
 def _where() -> str:
@@ -323,8 +364,8 @@ def _experiment_id(project: Project, name: str) -> str:
     return found.experiment_id
 
 
-def _create(project: Project, experiment_id: str, name: str) -> Run:
-    info = client(project).create_run(experiment_id, run_name=name).info
+def _create(project: Project, experiment_id: str, name: str, tags: Mapping[str, object]) -> Run:
+    info = client(project).create_run(experiment_id, run_name=name, tags=dict(tags)).info
     return Run(project, info.run_id, experiment_id, info.artifact_uri)
 
 
@@ -334,6 +375,27 @@ def _resume(project: Project, run_id: str | None) -> Run | None:
     if run is not None:
         client(project).update_run(run.id, status="RUNNING")
     return run
+
+
+def _close_dead(
+    project: Project, experiment_id: str, kind: Mapping[str, str], but: str | None
+) -> None:
+    """End what killed processes left RUNNING of a kind that is one at a time, bar one run."""
+    if not kind:
+        return
+    signs = ["attributes.status = 'RUNNING'", *(f"tags.{k} = '{v}'" for k, v in kind.items())]
+    for run in client(project).search_runs([experiment_id], " and ".join(signs)):
+        if run.info.run_id != but:
+            client(project).set_terminated(run.info.run_id, "KILLED")
+
+
+def _folder_id(project: Project) -> str:
+    """Tells this folder's runs from those of others that write to the same server."""
+    path = project.mlruns / "folder-id"
+    if not path.exists():
+        with replacing(path) as temporary:
+            temporary.write_text(uuid4().hex + "\n", encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _log_params(project: Project, run_id: str, params: Mapping[str, object]) -> None:

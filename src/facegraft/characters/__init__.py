@@ -24,11 +24,18 @@ from facegraft.characters.identity import (
 from facegraft.characters.regions import IDENTITY_REGIONS
 from facegraft.characters.render import Rendering, render, render_head, timed_render
 
+RENDERING = 1
+"""Number of the renderer's pictures: one more with each change that shows in them.
+
+Of one number and the same params, two renderings differ by the processor's rounding alone.
+"""
+
 __all__ = [
     "EXPRESSIONS",
     "EXPRESSION_NAMES",
     "IDENTITY_CODE_GROUPS",
     "IDENTITY_REGIONS",
+    "RENDERING",
     "Assets",
     "Attributes",
     "CharacterError",

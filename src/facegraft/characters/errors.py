@@ -1,5 +1,7 @@
 """The one error of this package."""
 
+from facegraft.errors import FacegraftError
 
-class CharacterError(ValueError):
+
+class CharacterError(FacegraftError):
     """A character cannot be loaded, described or drawn; one line says what to mend."""

@@ -30,6 +30,7 @@ from facegraft.checkpoint import CONFIG, WEIGHTS, CheckpointError, load_model
 from facegraft.config import BenchmarkParams, Params
 from facegraft.costs import Costs, costs
 from facegraft.dimensions import DimensionReport, dimension_report
+from facegraft.errors import FacegraftError
 from facegraft.intervals import Figure
 from facegraft.intervals import figures as with_intervals
 from facegraft.model import Model
@@ -47,6 +48,10 @@ SHEET_PAIRS, SHEET_REGIONS = 64, 6
 
 SECOND_JUDGE = "second_judge (dlib ResNet)"
 NOT_INSTALLED = "not installed"
+
+
+class BenchmarkRefused(FacegraftError):
+    """The benchmark cannot be run as asked for; one line with the mend."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,9 @@ def benchmark(
         resamples: of the pairs, for the intervals; by default as in params.
 
     Raises:
-        CheckpointError, RegistryError, DataError, ValueError: one line with the mend.
+        BenchmarkRefused, CheckpointError, RegistryError, DataError: one line with the mend.
     """
+    _refuse_counts(pairs=pairs, resamples=resamples)
     section = params.benchmark
     model, folder = find_model(project, reference)
     sha256 = registry.fingerprint(folder)  # now: the folder may be replaced in the meantime
@@ -132,11 +138,18 @@ def find_model(project: Project, reference: str) -> tuple[Model, Path]:
     return load_model(folder), folder
 
 
+def _refuse_counts(**asked: int | None) -> None:
+    """Before the characters are rendered, which takes minutes."""
+    for name, count in asked.items():
+        if count is not None and count < 1:
+            raise BenchmarkRefused(f"--{name} {count}: give at least 1")
+
+
 def _first(pairs: Sequence[Pair], count: int | None) -> Sequence[Pair]:
     if count is None:
         return pairs
-    if not 1 <= count <= len(pairs):
-        raise ValueError(f"--pairs {count}: the benchmark has 1 to {len(pairs)} pairs")
+    if count > len(pairs):
+        raise BenchmarkRefused(f"--pairs {count}: the benchmark has 1 to {len(pairs)} pairs")
     return pairs[:count]
 
 

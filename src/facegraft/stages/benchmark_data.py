@@ -16,6 +16,7 @@ from facegraft.characters.grids import BENCHMARK
 from facegraft.config import BenchmarkGrids, BenchmarkParams
 from facegraft.dataset import Grid
 from facegraft.project import Project
+from facegraft.stages.landmarks import with_readings
 from facegraft.stages.progress import Progress
 from facegraft.stages.rendering import render_dataset, renderer_version
 
@@ -57,6 +58,7 @@ def benchmark_data(
     """
     people = _grids(project, f"people-{size}", _people(params, size), report)
     regions = _grids(project, f"regions-{size}", _regions(params, size), report)
+    people, regions = (with_readings(g, project.landmarks, report) for g in (people, regions))
     pixels = hashlib.sha256()
     for grid in people:
         pixels.update(grid.images.tobytes())

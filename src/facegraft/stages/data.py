@@ -18,7 +18,7 @@ from facegraft.atomic import replacing
 from facegraft.config import Params
 from facegraft.project import Project
 from facegraft.stages.progress import Progress
-from facegraft.stages.rendering import MARKER, recipe, render_dataset
+from facegraft.stages.rendering import MARKER, recipe, recipe_digest, render_dataset
 
 Source = Literal["cached", "pulled", "rendered"]
 
@@ -48,8 +48,9 @@ def data(
 
     In this order: data/ as it is, if it matches data.dvc and `params.data`; the version in
     data.dvc from DVC's local cache or its remote; a fresh rendering beside the albums of imported
-    pictures, recorded with DVC. A data/ that this stage did not make is used as it is, and no
-    unrecorded change to data/ is ever lost.
+    pictures, recorded with DVC unless data.dvc names a rendering of the same recipe already. A
+    data/ that this stage did not make is used as it is, and no unrecorded change to data/ is ever
+    lost.
 
     Args:
         rerender: draw the dataset anew even if data/ is in order.
@@ -62,6 +63,7 @@ def data(
     with FileLock(project.build / "data.lock"):
         source = _ensure(project, params, report, rerender=rerender)
         version = lineage.folder_md5(project.data)
+        _note_version(project, version)
         return DataVersion(
             md5=version,
             images=len(store.read_manifest(project.data, ("key",))),
@@ -86,7 +88,9 @@ def _use(project: Project, params: Params, report: Progress) -> Source:
         return _render(project, params, report)
     if version == recorded:
         return "cached"
-    if recorded == UNKNOWN or version == _last_rendered(project):
+    if version == _last_rendered(project):
+        _record_rendering(project, params, report)
+    elif recorded == UNKNOWN:
         record(project, report)
     elif made_with is not None and lineage.is_cached(project.root, version):
         # An older version, kept by DVC: data.dvc has moved on, e.g. by `git pull`.
@@ -130,7 +134,7 @@ def _render(project: Project, params: Params, report: Progress) -> Source:
         project.data.rename(replaced)
     drawn.rename(project.data)
     shutil.rmtree(replaced, ignore_errors=True)
-    record(project, report)
+    _record_rendering(project, params, report)
     return "rendered"
 
 
@@ -145,6 +149,30 @@ def _refuse_to_lose(project: Project) -> None:
             f"{project.data}: holds files that DVC does not keep, and rendering would replace "
             "them; run `dvc add data` or move the folder away"
         )
+
+
+def _record_rendering(project: Project, params: Params, report: Progress) -> None:
+    """Record what was drawn, unless data.dvc names a rendering of the same recipe.
+
+    Then this processor rounded otherwise, and a file under git would change for nothing.
+    """
+    root, recipe, drawn = project.root, recipe_digest(params.data), lineage.folder_md5(project.data)
+    imported = bool(albums.album_names(project.data))
+    same = lineage.recorded_recipe(root) == recipe and not imported
+    recorded = lineage.data_version(root)
+    if same and drawn != recorded:
+        report(1, 1, f"data.dvc stays at {recorded}: what was drawn differs by rounding alone")
+        return
+    record(project, report)
+    if not same and not imported and lineage.data_version(root) == drawn:
+        lineage.note_recipe(root, recipe)
+
+
+def _note_version(project: Project, version: str) -> None:
+    """What lies in data/, for the stages of dvc.yaml and for what is stamped with it."""
+    with replacing(project.data_version) as temporary:
+        temporary.write_text(json.dumps({"md5": version}) + "\n", encoding="utf-8")
+    lineage.note_data_in_use(project.root, version)
 
 
 def record(project: Project, report: Progress) -> None:

@@ -37,8 +37,8 @@ def write_dimensions(
     shown = pairs[:ROW_PAIRS]
     ends = [pair_images(grids, pair) for pair in shown]
     rows = [
-        [to_uint8(one.source[0]) for one in ends],
-        [to_uint8(one.target[0]) for one in ends],
+        [to_uint8(one.source.images[0]) for one in ends],
+        [to_uint8(one.target.images[0]) for one in ends],
         *dimension_rows(model, grids, shown),
     ]
     sheet = contact_sheet(rows, captions=["source", "target", *names], cell=128)

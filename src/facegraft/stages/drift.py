@@ -17,6 +17,7 @@ from facegraft.atomic import replacing
 from facegraft.config import DriftParams, Params
 from facegraft.data_summary import DataSummary, SummaryError, read_summary
 from facegraft.drift import Shift, compare
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 from facegraft.stages.drift_page import write_page
 from facegraft.stages.progress import Progress
@@ -25,7 +26,7 @@ REPORT, PAGE, VERDICT = "report.json", "index.html", "verdict.json"
 SUMMARY = "summary.json"
 
 
-class DriftFound(ValueError):
+class DriftFound(FacegraftError):
     """The data is not what the champion knows; one line with what moved and the mend."""
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from facegraft.adapters.judge import Judge
-from facegraft.adapters.lineage import data_version
+from facegraft.adapters.lineage import data_in_use
 from facegraft.adapters.registry import fingerprint
-from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import find_run
 from facegraft.atomic import replacing
 from facegraft.benchmark import (
@@ -31,6 +30,7 @@ from facegraft.project import Project
 from facegraft.sheets import swap_sheet
 from facegraft.stages.dimension_pictures import write_dimensions
 from facegraft.stages.galleries import gallery
+from facegraft.stages.landmarks import read_split
 from facegraft.stages.progress import Progress
 
 SHEET_PAIRS, SHEET_REGIONS = 16, 10
@@ -43,21 +43,21 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     """Measure build/model on the held-out pairs and calibrate its swap thresholds.
 
     Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`, `model_sha256`),
-    calibration.json, pairs.png (at its end one sub-dimension at a time) and the dimension report's
-    pictures, and adds them to the training run in MLflow.
+    calibration.json (sealed for that model), pairs.png (at its end one sub-dimension at a time) and
+    the dimension report's pictures, and adds them to the training run in MLflow.
 
     Raises:
         CheckpointError, DataError, TrackingError: one line with the mend.
     """
+    sha256 = fingerprint(project.model)  # now: the folder may be replaced in the meantime
     model = load_model(project.model)
-    grids = load_grids(project.data, "test")
+    grids = read_split(project, "test", report)
     figures = measure(project, params, model, report)
     calibration = calibrate(model, grids, params.evaluate)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     known = nan_as_null(figures)
-    known["model_sha256"] = fingerprint(project.model)
-    _write_json(project.evaluation / "benchmark.json", known)
-    _write_json(project.evaluation / "calibration.json", calibration.model_dump())
+    known["model_sha256"] = sha256
+    _write_figures(project.evaluation, known, calibration.sealed(sha256))
     regions = draw_region_pairs(grids, 1, params.evaluate.seed)
     with replacing(project.evaluation / "pairs.png") as path:
         swap_sheet(model, grids, [*pairs[:SHEET_PAIRS], *regions[:SHEET_REGIONS]]).save(path)
@@ -81,8 +81,8 @@ def measure(
     The model is moved to the device that params name.
     """
     model.to(device_for(params.train))
-    grids = load_grids(project.data, "test")
-    version = data_version(project.root) or "unknown"
+    grids = read_split(project, "test", report)
+    version = data_in_use(project.root)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     judge = Judge()
     known = gallery(project, grids, "judge", judge.embed, report)
@@ -111,7 +111,12 @@ def _record(project: Project, figures: dict[str, float | str], calibration: Cali
     run.log_artifact(project.evaluation, "evaluation")
 
 
-def _write_json(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+def _write_figures(folder: Path, benchmark: object, calibration: object) -> None:
+    """Both or neither: promotion asks for the benchmark first, which is put in place last."""
+    paths = [folder / name for name in ("benchmark.json", "calibration.json")]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    with replacing(paths[0]) as last, replacing(paths[1]) as first:
+        for path, value in ((last, benchmark), (first, calibration)):
+            text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+            path.write_text(text + "\n", encoding="utf-8")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -19,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facegraft.adapters.judge import Face, Judge
+from facegraft.adapters.judge import Face, Judge, rivals_of
 from facegraft.adapters.listing import Listed
 from facegraft.adapters.store import DataError, sha256
 from facegraft.alignment import AlignmentError, fit_similarity, warp
 from facegraft.atomic import replacing
 from facegraft.characters import canonical_landmarks
 from facegraft.config import ImportParams
-from facegraft.images import ImageError, load_image
+from facegraft.images import ImageError, decode_image, read_file
 from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
 
@@ -35,9 +34,6 @@ BATCH = 32
 
 PARALLEL_FROM = 128
 """Files from which starting processes pays."""
-
-RIVAL_HEIGHT = 0.5
-"""A second face this high, over the first, leaves it open who is meant."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ def to_tasks(listed: Sequence[Listed], report: Progress) -> list[Task]:
 
     def task(one: Listed) -> Task:
         try:
-            digest = "" if one.problem else _digest(one.path)
+            digest = "" if one.problem else hashlib.sha256(read_file(one.path)).hexdigest()
         except ImageError as error:
             return Task(str(one.path), problem=str(error).removeprefix(f"{one.path}: "))
         return Task(str(one.path), digest, one.landmarks, one.problem)
@@ -224,9 +220,10 @@ def examine(task: Task, params: ImportParams, size: int) -> tuple[Finding, np.nd
     """Load a picture, find its face, cut the crop, uint8 (3, size, size); or say why not."""
     path, finding = Path(task.path), Finding(task.fingerprint)
     try:
-        picture = load_image(path)
-        if _digest(path) != task.file_sha256:
+        data = read_file(path)
+        if hashlib.sha256(data).hexdigest() != task.file_sha256:
             raise ImageError(f"{path}: changed while it was read; run the import again")
+        picture = decode_image(path, data)
         points, face = _five_points(picture, task, params)
         transform = fit_similarity(points, canonical_landmarks(size))
         shown = transform.apply(points)
@@ -249,7 +246,7 @@ def _five_points(
 ) -> tuple[np.ndarray, Face | None]:
     """The detector's points, or the given ones where it finds no face or cannot choose one."""
     faces = _judge(params.min_score).detect_all(picture)
-    rivals = [face for face in faces[1:] if face.box[3] >= RIVAL_HEIGHT * faces[0].box[3]]
+    rivals = rivals_of(faces)
     if faces and not rivals:
         return faces[0].landmarks, faces[0]
     if task.landmarks is not None:
@@ -281,28 +278,6 @@ def _refuse_bad_fit(
             f"{path}: the face is {scale:.1f} times too small for a crop of {size} pixels "
             f"(at most {params.max_enlargement:g}); use a larger picture"
         )
-
-
-def _digest(path: Path) -> str:
-    """sha256 of a file's bytes.
-
-    Raises:
-        ImageError: it is no regular file that can be read.
-    """
-    if path.is_symlink() and not path.exists():
-        raise ImageError(f"{path}: a link to a file that is not there; mend or remove the link")
-    if path.is_dir():
-        raise ImageError(f"{path}: a folder; name a picture file in it")
-    if path.exists() and not path.is_file():
-        raise ImageError(f"{path}: no regular file; put a picture file there")
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: not found; check the name") from error
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ImageError(f"{path}: cannot be read ({reason}); check the rights") from error
 
 
 @cache

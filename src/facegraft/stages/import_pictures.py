@@ -18,6 +18,7 @@ from facegraft.adapters import albums, store
 from facegraft.adapters.listing import Listed, read_listing
 from facegraft.adapters.store import SUBJECT_KINDS, DataError
 from facegraft.config import Params
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 from facegraft.stages import data as data_stage
 from facegraft.stages.face_crops import (
@@ -41,7 +42,7 @@ METHOD = ("alignment", "images", "adapters/judge", "characters/camera", "stages/
 """Modules that a finding depends on: what an older version found out is not believed."""
 
 
-class ImportRefused(ValueError):
+class ImportRefused(FacegraftError):
     """Nothing was imported; one line with the reason and the mend."""
 
 

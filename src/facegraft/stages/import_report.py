@@ -18,6 +18,9 @@ CSV, JSON, SHEET = "report.csv", "report.json", "crops.png"
 
 COLUMNS = ("file", "identity", "status", "reason", "key", "split", "found_by", "file_sha256")
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins with one of these for a formula, and may run it."""
+
 SHOWN_REASONS = 40
 """Refused files that the table names; the CSV names all."""
 
@@ -73,7 +76,7 @@ def write_report(report: ImportReport, folder: Path, data_dir: Path) -> None:
     ):
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _defused(cell) for name, cell in row.items()} for row in rows)
     summary = {
         "album": report.album,
         "kind": report.kind,
@@ -86,6 +89,11 @@ def write_report(report: ImportReport, folder: Path, data_dir: Path) -> None:
         temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if report.taken and (report.count("new") or not (folder / SHEET).exists()):
         _write_sheet(folder / SHEET, report.album, report.taken, data_dir)
+
+
+def _defused(cell: str) -> str:
+    """A CSV cell that no spreadsheet takes for a formula: one that may be gets a ' before it."""
+    return f"'{cell}" if cell.lstrip(" \n").startswith(FORMULA_STARTS) else cell
 
 
 def _counts(report: ImportReport) -> list[str]:

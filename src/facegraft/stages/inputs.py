@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from facegraft.adapters.albums import album_names
-from facegraft.adapters.judge import Judge
+from facegraft.adapters.judge import Face, Judge, rivals_of
+from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.store import DataError, load_image
-from facegraft.alignment import Similarity, align, paste
-from facegraft.images import ImageError
-from facegraft.images import load_image as load_picture
+from facegraft.adapters.store import sha256 as cell_sha256
+from facegraft.adapters.tables import printable
+from facegraft.alignment import Similarity, align
+from facegraft.faces import Faces
+from facegraft.images import ImageError, decode_image, read_file, to_tensor, to_uint8
 from facegraft.model import ModelConfig
+from facegraft.portrait import Portrait
 from facegraft.project import Project
 from facegraft.sidecar import InputRecord
+from facegraft.stages.landmarks import aimed_at, read_crop
+
+IN_PLACE = Similarity(1.0, np.eye(2), np.zeros(2))
+"""From an image of the dataset to its crop, which it is."""
 
 
 @dataclass(frozen=True)
@@ -25,41 +35,53 @@ class Input:
     """One input of a swap.
 
     Attributes:
-        crop: uint8 (S, S, 3), the face aligned to the model's crop.
-        picture: uint8 (H, W, 3), the whole picture; None for an image of the dataset.
-        transform: from `picture` to `crop`.
+        face: one face, the crop that the model takes and its reading.
+        portrait: the whole picture and where the crop lies; of an image of the dataset, the crop.
         key: the dataset's image key, else None.
     """
 
-    crop: np.ndarray
+    face: Faces
     record: InputRecord
-    picture: np.ndarray | None = None
-    transform: Similarity | None = None
+    portrait: Portrait
     key: str | None = None
 
-    def whole(self, crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """`crop` in place of this input's own, in the whole picture; mask (S, S) in [0, 1]."""
-        if self.picture is None or self.transform is None:
-            return crop
-        return paste(crop, self.transform, self.picture, mask)
+    @property
+    def crop(self) -> np.ndarray:
+        """uint8 (S, S, 3), the face aligned to the model's crop."""
+        return to_uint8(self.face.images[0])
 
 
-def read_input(project: Project, config: ModelConfig, judge: Judge, given: str) -> Input:
+@dataclass(frozen=True)
+class Eyes:
+    """What finds and reads faces."""
+
+    judge: Judge
+    landmarker: Landmarker
+
+
+def read_input(
+    project: Project, config: ModelConfig, eyes: Eyes, given: str, base: Path = Path()
+) -> Input:
     """Load a picture file and align its face, or take an image of the dataset by its key.
 
+    Args:
+        base: the folder from which a relative path is seen.
+
     Raises:
-        ImageError: the file is missing or unusable, or no face is found in it.
+        ImageError: the file is missing or unusable, or no face is found in it, or several.
         DataError: an unknown image key; the message suggests close ones.
     """
-    path = Path(given)
-    if path.exists() or path.suffix:
-        return _from_file(config, judge, path, given)
-    pixels = np.ascontiguousarray(load_image(project.data, given).transpose(1, 2, 0))
-    record = InputRecord(given=given, sha256=hashlib.sha256(pixels.tobytes()).hexdigest())
+    if _names_file(base / given):
+        return _from_file(config, eyes, base / given, given)
+    cell = load_image(project.data, given)
+    record = InputRecord(given=printable(given), sha256=cell_sha256(cell))
+    pixels = np.ascontiguousarray(cell.transpose(1, 2, 0))
     if pixels.shape[0] != config.size:
         side = (config.size, config.size)
         pixels = np.array(Image.fromarray(pixels).resize(side, Image.Resampling.LANCZOS))
-    return Input(crop=pixels, record=record, key=given)
+    face = read_crop(eyes.landmarker, to_tensor(pixels)[None], certain=True)
+    assert face is not None
+    return Input(face, record, Portrait(pixels, IN_PLACE), key=given)
 
 
 def true_swap(project: Project, source: Input, target: Input) -> np.ndarray | None:
@@ -76,15 +98,52 @@ def true_swap(project: Project, source: Input, target: Input) -> np.ndarray | No
         return None  # the grid has a gap: there is no truth to show
 
 
-def _from_file(config: ModelConfig, judge: Judge, path: Path, given: str) -> Input:
-    picture = load_picture(path)
-    record = InputRecord(given=given, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    face = judge.detect(picture)
-    if face is None:
+def _names_file(path: Path) -> bool:
+    """Whether a file is meant: one is there, or the name has a suffix, as no key has."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return bool(path.suffix)
+    except (OSError, ValueError):  # a name that no file can have, or a folder that is locked
+        return True
+    return True
+
+
+def _from_file(config: ModelConfig, eyes: Eyes, path: Path, given: str) -> Input:
+    data = read_file(path)
+    record = InputRecord(given=printable(given), sha256=hashlib.sha256(data).hexdigest())
+    picture = decode_image(path, data)
+    found = _the_face(path, eyes.judge.detect_all(picture))
+    reading = eyes.landmarker.read(picture, aimed_at(found.box, found.landmarks[:2]))
+    if reading is None:
+        raise ImageError(
+            f"{path}: a face is found but its features cannot be read; use a picture that shows "
+            "eyes, nose and mouth"
+        )
+    canonical = np.array(config.canonical) * config.size
+    crop, transform = align(picture, found.landmarks, canonical, config.size)
+    landmarks = np.column_stack(
+        [
+            transform.apply(reading.landmarks[:, :2]) * 2 / config.size - 1,
+            reading.landmarks[:, 2] * transform.scale * 2 / config.size,
+        ]
+    )
+    face = Faces(
+        to_tensor(crop)[None],
+        torch.from_numpy(landmarks.astype(np.float32))[None],
+        torch.from_numpy(reading.expression)[None],
+    )
+    return Input(face, record, Portrait(picture, transform))
+
+
+def _the_face(path: Path, faces: Sequence[Face]) -> Face:
+    """The only one, small ones in the background aside."""
+    if not faces:
         raise ImageError(
             f"{path}: no face found; use a picture whose face looks towards the camera and is "
             "not cut off"
         )
-    canonical = np.array(config.canonical) * config.size
-    crop, transform = align(picture, face.landmarks, canonical, config.size)
-    return Input(crop=crop, record=record, picture=picture, transform=transform)
+    rivals = rivals_of(faces)
+    if rivals:
+        raise ImageError(f"{path}: shows {len(rivals) + 1} faces; cut it to one")
+    return faces[0]

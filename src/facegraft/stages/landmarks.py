@@ -20,12 +20,13 @@ import numpy as np
 import torch
 
 from facegraft.adapters.landmarks import MODEL_SHA256, Aim, Landmarker
-from facegraft.adapters.store import DataError
+from facegraft.adapters.store import DataError, load_grids
 from facegraft.atomic import replacing
 from facegraft.dataset import Grid, Person, Readings
 from facegraft.faces import Faces
 from facegraft.images import to_uint8
 from facegraft.landmarks import EXPRESSIONS, LANDMARKS
+from facegraft.project import Project
 from facegraft.stages.processes import end_with_parent, usable_cores
 from facegraft.stages.progress import Progress
 
@@ -53,6 +54,11 @@ def with_readings(grids: Sequence[Grid], folder: Path, report: Progress) -> list
     ]
 
 
+def read_split(project: Project, split: str, report: Progress) -> list[Grid]:
+    """The grids of a split of the project's data, read; raises as `load_grids` and as above."""
+    return with_readings(load_grids(project.data, split), project.landmarks, report)
+
+
 def people_with_readings(people: Sequence[Person], folder: Path, report: Progress) -> list[Person]:
     """Imported people with what the reader says of their pictures; raises as `with_readings`."""
     stacks = [np.stack(person.images) for person in people]
@@ -60,10 +66,16 @@ def people_with_readings(people: Sequence[Person], folder: Path, report: Progres
     return [replace(one, readings=read) for one, read in zip(people, found, strict=True)]
 
 
-def read_crop(landmarker: Landmarker, image: torch.Tensor) -> Faces | None:
-    """A face-filling crop as the encoder takes it, (1, 3, S, S) in [-1, 1]; None for no face."""
+def read_crop(
+    landmarker: Landmarker, image: torch.Tensor, *, certain: bool = False
+) -> Faces | None:
+    """A face-filling crop as the encoder takes it, (1, 3, S, S) in [-1, 1]; None for no face.
+
+    Args:
+        certain: see `Landmarker.read`.
+    """
     pixels = to_uint8(image[0])
-    reading = landmarker.read(pixels)
+    reading = landmarker.read(pixels, certain=certain)
     if reading is None:
         return None
     landmarks = torch.from_numpy(reading.over(pixels.shape[1], pixels.shape[0]))[None]

@@ -16,17 +16,19 @@ from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import Run, find_run, open_run
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, load_base
-from facegraft.calibration import calibrate
+from facegraft.calibration import Calibration, CalibrationChanged, calibrate
 from facegraft.checkpoint import CheckpointError, load_model, read_json
 from facegraft.config import Params, Section
+from facegraft.errors import FacegraftError
 from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.promotion import Decision, decide
 from facegraft.stages.evaluate import measure, nan_as_null
+from facegraft.stages.landmarks import read_split
 from facegraft.stages.progress import Progress
 
 
-class PromotionError(ValueError):
+class PromotionError(FacegraftError):
     """There is nothing that could be judged; one line with the mend."""
 
 
@@ -52,12 +54,18 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
 
     The alias moves last: after the figures of both on the same pairs passed the gate, and after
     the registered model, loaded back, swapped one fixed pair as the trained one does. Whatever
-    raises before that leaves the champion as it was.
+    raises before that leaves the champion as it was. Promotions and rollbacks in one folder wait
+    for each other.
 
     Raises:
         PromotionError, CheckpointError, DataError, RegistryError, TrackingError: one line.
     """
-    benchmark = _own_benchmark(project)
+    with registry.alone(project, lambda line: report(0, 3, line)):
+        return _promote(project, params, report)
+
+
+def _promote(project: Project, params: Params, report: Progress) -> Decision:
+    benchmark, calibration = _own_benchmark(project), _own_calibration(project)
     if params.train.init == "base":
         _enthrone_base(project, params, report)
     before = registry.champion(project)
@@ -67,7 +75,7 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
         _decision_file(project).unlink(missing_ok=True)
     report(0, 3, "registering the challenger")
     run = _training_run(project)
-    challenger = _register(project, run, benchmark)
+    challenger = _register(project, run, benchmark, calibration)
     if stands:
         return _champion_already(challenger)
     report(1, 3, f"version {challenger.version} against the champion")
@@ -91,7 +99,7 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
     """
     if registry.champion(project) is not None:
         return
-    model, grids = load_base(), load_grids(project.data, "test")
+    model, grids = load_base(), read_split(project, "test", report)
     if model.config.size != grids[0].size:
         return
     report(0, 3, "no champion yet: judging the base weights")
@@ -101,7 +109,7 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
         report(0, 3, f"base weights: {'; '.join(decision.reasons)}")
         return
     tags = provenance(project.root) | {"init": "base"}
-    with open_run(project, run_name="base", tags=tags) as run:
+    with open_run(project, run_name="base", tags=tags, alone_as="promote") as run:
         run.log_metrics({k: v for k, v in _numbers(known).items() if v is not None}, 0)
         run.log_artifact(BASE, "model")
         first = registry.register(
@@ -110,7 +118,7 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
             run,
             size=model.config.size,
             benchmark=known,
-            calibration=calibrate(model, grids, params.evaluate).model_dump(),
+            calibration=calibrate(model, grids, params.evaluate),
             tags=tags,
         )
     if faults := _smoke(project, first.version, BASE):
@@ -120,14 +128,16 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
     report(0, 3, f"the base weights are champion, version {first.version}")
 
 
-def _register(project: Project, run: Run, benchmark: Mapping[str, object]) -> Registered:
+def _register(
+    project: Project, run: Run, benchmark: Mapping[str, object], calibration: Calibration
+) -> Registered:
     return registry.register(
         project,
         project.model,
         run,
         size=_size(project),
         benchmark=benchmark,
-        calibration=read_json(project.evaluation / "calibration.json"),
+        calibration=calibration,
         tags=provenance(project.root),
     )
 
@@ -253,13 +263,23 @@ def _own_benchmark(project: Project) -> dict[str, object]:
     return benchmark
 
 
+def _own_calibration(project: Project) -> Calibration:
+    """The evaluation's calibration, which must be what was measured of build/model."""
+    path = project.evaluation / "calibration.json"
+    try:
+        return Calibration.unsealed(read_json(path), registry.fingerprint(project.model))
+    except CalibrationChanged as error:
+        raise PromotionError(f"build/evaluation/calibration.json {error}; run evaluate") from error
+
+
 def _training_run(project: Project) -> Run:
     """The run that trained the model; a new one where MLflow no longer holds it."""
     trained = read_json(project.model / "train.json")
     run = find_run(project, str(trained["run_id"]))
     if run is not None:
         return run
-    with open_run(project, run_name="promote", tags=provenance(project.root)) as fresh:
+    tags = provenance(project.root)
+    with open_run(project, run_name="promote", tags=tags, alone_as="promote") as fresh:
         return fresh
 
 

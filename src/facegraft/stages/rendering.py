@@ -17,6 +17,7 @@ from facegraft.adapters import store
 from facegraft.adapters.store import DataError
 from facegraft.atomic import replacing
 from facegraft.characters import (
+    RENDERING,
     Assets,
     GridSpec,
     attribute_values,
@@ -81,6 +82,12 @@ def _rendered(folder: Path, params: RenderParams, specs: list[GridSpec]) -> Iter
 def recipe(params: RenderParams) -> dict[str, object]:
     """What data/params.json holds for these params."""
     return {"data": params.model_dump(mode="json")}
+
+
+def recipe_digest(params: RenderParams) -> str:
+    """Names what a rendering shows: two of one digest differ by the processor's rounding alone."""
+    text = json.dumps(recipe(params) | {"rendering": RENDERING}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _specs(params: RenderParams) -> list[GridSpec]:

@@ -18,10 +18,13 @@ class RollbackReport(Section):
 def rollback(project: Project, params: Params, report: Progress) -> RollbackReport:
     """Give the alias back; the version that leaves is never promoted again by itself.
 
+    Waits for a promotion that is at work in this folder.
+
     Raises:
         RegistryError: there is no champion, or none before it; TrackingError: MLflow is away.
     """
     report(0, 1, "rolling back")
-    left, now = registry.rollback(project)
+    with registry.alone(project, lambda line: report(0, 1, line)):
+        left, now = registry.rollback(project)
     report(1, 1, f"champion is version {now.version} again, version {left.version} left")
     return RollbackReport(left=left.version, champion=now.version)

@@ -10,30 +10,56 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
+from torch import Tensor
 
 from facegraft.adapters import registry
 from facegraft.adapters.judge import Judge, similarity
-from facegraft.adapters.lineage import data_version, git_state
+from facegraft.adapters.landmarks import Landmarker
+from facegraft.adapters.lineage import data_in_use, git_state
+from facegraft.alignment import paste
+from facegraft.atomic import replacing
 from facegraft.calibration import Calibration, Thresholds
 from facegraft.checkpoint import load_model, read_json
 from facegraft.config import Params, SwapParams
+from facegraft.decoder import Decoded
 from facegraft.device import device_for
-from facegraft.images import contact_sheet, save_picture, save_png, to_tensor, to_uint8
+from facegraft.errors import FacegraftError
+from facegraft.faces import Faces
+from facegraft.images import contact_sheet, save_picture, save_png, to_uint8
 from facegraft.model import Model
+from facegraft.portrait import draw_portrait, enlargement
 from facegraft.project import Project
-from facegraft.sidecar import JudgeRecord, LossRecord, SwapRecord
-from facegraft.stages.inputs import Input, read_input, true_swap
+from facegraft.sidecar import (
+    COMPARISON,
+    ERROR,
+    PICTURES,
+    RECORD,
+    JudgeRecord,
+    LossRecord,
+    SwapRecord,
+    Verdict,
+)
+from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
+from facegraft.stages.landmarks import read_crop
 from facegraft.stages.progress import Progress
-from facegraft.swap import Swapped
 from facegraft.swap import swap as swap_pair
+from facegraft.tuning import Tuned
 
 CALIBRATION = "calibration.json"
+
+SINGLE = "single"
+"""Folder of the swaps that no list asked for; a list's folder has a hash in its name."""
+
+
+class SwapRefused(FacegraftError):
+    """A swap cannot be done as asked for; one line with the mend."""
 
 
 @dataclass(frozen=True)
 class SwapResult:
-    """A finished swap: its record and where its files lie."""
+    """A finished swap: its record and its own folder."""
 
     record: SwapRecord
     folder: Path
@@ -49,7 +75,7 @@ class SwapResult:
 
     @property
     def sidecar(self) -> Path:
-        return self.folder / f"{self.record.job}.json"
+        return self.folder / RECORD
 
 
 @dataclass(frozen=True)
@@ -61,7 +87,16 @@ class Swapper:
     model: Model
     model_version: str
     thresholds: Thresholds
-    judge: Judge
+    eyes: Eyes
+
+    @property
+    def judge(self) -> Judge:
+        """The independent recogniser."""
+        return self.eyes.judge
+
+    def read(self, image: Tensor) -> Faces | None:
+        """A swap of the model's size, (1, 3, S, S), read anew; None where no face is found."""
+        return read_crop(self.eyes.landmarker, image)
 
 
 def open_swapper(project: Project, params: Params, reference: str = registry.CHAMPION) -> Swapper:
@@ -79,7 +114,7 @@ def open_swapper(project: Project, params: Params, reference: str = registry.CHA
         model=load_model(folder).to(device_for(params.train)),
         model_version=version.version,
         thresholds=calibration.thresholds(),
-        judge=Judge(),
+        eyes=Eyes(Judge(), Landmarker()),
     )
 
 
@@ -93,8 +128,10 @@ def swap(
     transplant: Collection[str] | None = None,
     force: bool = False,
     reference: str = registry.CHAMPION,
+    detail: float | None = None,
+    shape: float | None = None,
 ) -> SwapResult:
-    """Swap one pair with a registered model and save it under build/swaps/.
+    """Swap one pair with a registered model and save it in a folder under build/swaps/single/.
 
     The same inputs, model and params give the same picture, so a finished job is not done twice
     unless `force`.
@@ -103,25 +140,41 @@ def swap(
         source, target: a picture file, or an image key of the dataset.
         transplant: identity sub-dimensions to take, e.g. ["eyes"]; None takes all.
         reference: a version or alias of the registry.
+        detail, shape: how much of either is taken, in [0, 1]; by default as in params.
 
     Raises:
-        ImageError, DataError, RegistryError, Uncalibrated, ValueError: one line with the mend.
+        SwapRefused, ImageError, DataError, RegistryError, Uncalibrated: one line with the mend.
     """
+    params = with_strength(params, detail, shape)
     swapper = open_swapper(project, params, reference)
     report(0, 2, f"model version {swapper.model_version} loaded")
-    inputs = [
-        read_input(project, swapper.model.config, swapper.judge, given)
-        for given in (source, target)
-    ]
-    parts = (*(one.record.sha256 for one in inputs), swapper.model_version)
-    job = job_name(source, target, (*parts, params.swap.model_dump_json(), str(transplant)))
+    _refuse_unknown_parts(swapper.model, transplant)  # before a folder is made for it
+    inputs = read_pair(swapper, source, target)
+    parts = sorted(set(transplant)) if transplant is not None else None
+    content = [*(one.record.sha256 for one in inputs), swapper.model_version, str(parts)]
+    job = job_name(source, target, [*content, params.swap.model_dump_json()])
     report(1, 2, "inputs aligned")
-    done = finished(project.swaps, job)
-    result = (
-        done if done and not force else run_swap(swapper, inputs, job, project.swaps, transplant)
-    )
+    folder = project.swaps / SINGLE / job
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # who asks for the same meanwhile waits and gets the same
+        done = None if force else finished(folder, job)
+        result = done or run_swap(swapper, inputs, job, folder, parts)
     report(2, 2, f"{result.record.verdict} after {result.record.steps} steps")
     return result
+
+
+def with_strength(params: Params, detail: float | None, shape: float | None) -> Params:
+    """Params with how much of the source is taken; None leaves what they say.
+
+    Raises:
+        SwapRefused: outside of [0, 1].
+    """
+    given = {"detail": detail, "shape": shape}
+    asked = {name: value for name, value in given.items() if value is not None}
+    for name, value in asked.items():
+        if not 0.0 <= value <= 1.0:
+            raise SwapRefused(f"--{name} {value:g}: give a number from 0 to 1")
+    return params.model_copy(update={"swap": params.swap.model_copy(update=asked)})
 
 
 def job_name(source: str, target: str, parts: Collection[str]) -> str:
@@ -136,9 +189,31 @@ def job_name(source: str, target: str, parts: Collection[str]) -> str:
 
 
 def finished(folder: Path, job: str) -> SwapResult | None:
-    """The job's result where its sidecar says that it is done."""
-    sidecar = folder / f"{job}.json"
-    return SwapResult(SwapRecord.read(sidecar), folder) if sidecar.exists() else None
+    """The job's result, if its folder holds a whole one."""
+    result = _read_result(folder)
+    return result if result and result.record.job == job else None
+
+
+def finished_below(folder: Path) -> list[SwapResult]:
+    """Every whole result in the folders below, e.g. of a list, in order of their names."""
+    found = (_read_result(sidecar.parent) for sidecar in sorted(folder.rglob(RECORD)))
+    return [result for result in found if result]
+
+
+def _read_result(folder: Path) -> SwapResult | None:
+    """What lies in a job's folder; None where record or picture is missing, empty or damaged."""
+    try:
+        result = SwapResult(SwapRecord.read(folder / RECORD), folder)
+        sizes = [path.stat().st_size for path in (result.image, result.comparison)]
+    except (OSError, ValueError):
+        return None
+    return result if all(sizes) else None
+
+
+def read_pair(swapper: Swapper, source: str, target: str, base: Path = Path()) -> list[Input]:
+    """Source and target; see `inputs.read_input`."""
+    config, eyes = swapper.model.config, swapper.eyes
+    return [read_input(swapper.project, config, eyes, one, base) for one in (source, target)]
 
 
 def run_swap(
@@ -148,53 +223,88 @@ def run_swap(
     folder: Path,
     transplant: Collection[str] | None,
 ) -> SwapResult:
-    """Swap, judge and save; the sidecar is written last, so a job without one is not done."""
+    """Swap, judge and save into the job's own folder.
+
+    A job without a record is not done. The old record goes when all new files are written whole,
+    the new one comes last: a kill or a full disk leaves the old result, or none, never a mixture.
+
+    Raises:
+        SwapRefused: `transplant` names no part of this model.
+    """
+    _refuse_unknown_parts(swapper.model, transplant)
     started = time.monotonic()
+    source, target = inputs
     swapped = swap_pair(
         swapper.model,
-        to_tensor(inputs[0].crop)[None],
-        to_tensor(inputs[1].crop)[None],
+        source.face,
+        target.face,
         swapper.thresholds,
         swapper.params,
+        swapper.read,
         transplant,
     )
     record = _record(swapper, swapped, inputs, job, transplant, started)
     result = SwapResult(record, folder)
-    image = to_uint8(swapped.tuned.image[0])
-    save_png(
-        result.image,
-        inputs[1].whole(image, swapped.mask[0, 0].numpy()),
-        {"facegraft:job": job, "facegraft:verdict": record.verdict, "facegraft:why": record.reason},
-        ai_generated=True,
-    )
+    whole = _whole(swapped.decoded, source, target)
+    said = {"facegraft:job": job, "facegraft:verdict": record.verdict}
+    said |= {"facegraft:why": record.reason}
     sheet = _comparison(swapper.project, swapped, inputs, record, whole=transplant is None)
-    save_picture(result.comparison, sheet)
-    record.write(result.sidecar)
+    with (
+        replacing(result.sidecar) as sidecar,
+        replacing(result.comparison) as comparison,
+        replacing(result.image) as picture,
+    ):
+        save_png(picture, whole, said, ai_generated=True)
+        save_picture(comparison, sheet)
+        record.write(sidecar)
+        for name in (RECORD, *PICTURES.values(), ERROR):
+            (folder / name).unlink(missing_ok=True)
     return result
+
+
+def _whole(decoded: Decoded, source: Input, target: Input) -> np.ndarray:
+    """The swap in the target's whole picture, uint8 (H, W, 3)."""
+    if target.key is not None:
+        return to_uint8(decoded.image[0])
+    if decoded.sight is None:  # painted from latents: the crop is laid over the picture
+        image = to_uint8(decoded.image[0])
+        return paste(image, target.portrait.transform, target.portrait.pixels)
+    return draw_portrait(decoded, source.portrait, target.portrait)
+
+
+def _refuse_unknown_parts(model: Model, transplant: Collection[str] | None) -> None:
+    unknown = sorted(set(transplant or ()) - set(model.config.identity))
+    if unknown or (transplant is not None and not transplant):
+        raise SwapRefused(
+            f"{', '.join(unknown) or 'nothing'}: no part of this model's faces; choose from "
+            f"{', '.join(model.config.identity)}"
+        )
 
 
 def _record(
     swapper: Swapper,
-    swapped: Swapped,
+    tuned: Tuned,
     inputs: list[Input],
     job: str,
     transplant: Collection[str] | None,
     started: float,
 ) -> SwapRecord:
-    tuned, (source, target) = swapped.tuned, inputs
-    before = _judge(swapper.judge, to_uint8(tuned.first[0]), source, target)
-    after = _judge(swapper.judge, to_uint8(tuned.image[0]), source, target)
+    source, target = inputs
+    before = _judge(swapper.judge, to_uint8(tuned.first.image[0]), source, target)
+    after = _judge(swapper.judge, to_uint8(tuned.decoded.image[0]), source, target)
     git = git_state(swapper.project.root)
+    verdict: Verdict = "PASS" if tuned.passed else "FAIL"
     return SwapRecord(
         job=job,
-        verdict="PASS" if tuned.passed else "FAIL",
-        reason=_reason(swapped, swapper.thresholds),
+        verdict=verdict,
+        reason=_reason(tuned, swapper.thresholds),
         source=source.record,
         target=target.record,
         transplant=tuple(transplant or swapper.model.config.identity),
-        image=f"{job}.png" if tuned.passed else f"{job}.FAIL.png",
-        comparison=f"{job}.compare.png",
+        image=PICTURES[verdict],
+        comparison=COMPARISON,
         steps=max(v.step for v in tuned.trace),
+        enlargement=round(max(1.0, enlargement(source.portrait, target.portrait)), 3),
         thresholds=swapper.thresholds,
         losses=tuple(
             LossRecord(step=v.step, identity_loss=v.identity_loss, attribute_loss=v.attribute_loss)
@@ -204,7 +314,7 @@ def _record(
         judge_after=after,
         judge_disagrees=(after.similarity_source or 0.0) < (before.similarity_source or 0.0),
         model_version=swapper.model_version,
-        data_version=data_version(swapper.project.root) or "unknown",
+        data_version=data_in_use(swapper.project.root),
         git_sha=git.sha,
         git_dirty=git.dirty,
         seconds=round(time.monotonic() - started, 3),
@@ -212,13 +322,13 @@ def _record(
     )
 
 
-def _reason(swapped: Swapped, thresholds: Thresholds) -> str:
-    best = swapped.tuned.best
+def _reason(tuned: Tuned, thresholds: Thresholds) -> str:
+    best = tuned.best
     figures = (
         f"identity_loss {best.identity_loss:.4f} (threshold {thresholds.identity_loss:.4f}), "
         f"attribute_loss {best.attribute_loss:.4f} (threshold {thresholds.attribute_loss:.4f})"
     )
-    if swapped.tuned.passed:
+    if tuned.passed:
         return f"both below: {figures}"
     return f"budget of fine-tuning steps exhausted, best image kept: {figures}"
 
@@ -234,11 +344,11 @@ def _judge(judge: Judge, image: np.ndarray, source: Input, target: Input) -> Jud
 
 
 def _comparison(
-    project: Project, swapped: Swapped, inputs: list[Input], record: SwapRecord, whole: bool
+    project: Project, tuned: Tuned, inputs: list[Input], record: SwapRecord, whole: bool
 ) -> Image.Image:
     source, target = inputs
-    tuned = swapped.tuned
-    pictures = [source.crop, target.crop, to_uint8(tuned.first[0]), to_uint8(tuned.image[0])]
+    drawn = [to_uint8(one.image[0]) for one in (tuned.first, tuned.decoded)]
+    pictures = [source.crop, target.crop, *drawn]
     titles = ["source", "target", "before tuning", f"after {record.steps} steps"]
     truth = true_swap(project, source, target) if whole else None
     if truth is not None:

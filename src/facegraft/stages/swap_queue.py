@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from facegraft.adapters.jobs import Job, read_jobs
-from facegraft.adapters.store import DataError
+from facegraft.adapters.tables import printable
 from facegraft.atomic import replacing
 from facegraft.config import Params
-from facegraft.images import ImageError
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
-from facegraft.stages.inputs import read_input
+from facegraft.sidecar import ERROR
 from facegraft.stages.progress import Progress
-from facegraft.stages.swap import SwapResult, finished, open_swapper, run_swap
+from facegraft.stages.swap import (
+    Swapper,
+    SwapResult,
+    finished,
+    open_swapper,
+    read_pair,
+    run_swap,
+)
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+"""Errors that the next pair would meet as well, after minutes of work."""
 
 
-class QueueBusy(RuntimeError):
+class QueueRefused(FacegraftError):
+    """The queue cannot be worked on as asked for; one line with the mend."""
+
+
+class QueueBusy(QueueRefused):
     """Another runner holds this job list."""
 
 
@@ -39,12 +56,13 @@ class QueueReport:
     Attributes:
         done: the pairs swapped in this run, PASS or FAIL.
         failed: the pairs that could not be tried.
-        skipped: pairs that were done before. pending: pairs beyond `limit`.
+        before: the pairs that were done before.
+        pending: how many were not come to, beyond `limit` or for want of room.
     """
 
     done: tuple[SwapResult, ...]
     failed: tuple[FailedJob, ...]
-    skipped: int
+    before: tuple[SwapResult, ...]
     pending: int
 
 
@@ -56,60 +74,87 @@ def swap_queue(
     *,
     limit: int | None = None,
 ) -> QueueReport:
-    """Swap the pairs of a CSV or Parquet list that have no sidecar yet, in order.
+    """Swap the pairs of a CSV or Parquet list that are not done yet.
 
-    Results lie in build/swaps/<name of the list>/. A job is done if and only if its sidecar is
-    there, and the sidecar is written last: a killed runner leaves its pair pending, and no other
-    trace. One runner at a time holds the list, by a lock that the system frees when it dies.
+    In the list's order, after which those come that could not be tried in an earlier run.
+
+    Each pair has a folder of its own in the list's (`list_folder`). It is done if and only if its
+    record and pictures are there, and the record is written last: a killed runner leaves its pair
+    pending, and no other trace. One runner at a time holds the list, by a lock that the system
+    frees when it dies. A pair that cannot be tried does not stop the others; a full disk does.
 
     Args:
         jobs: columns source and target; optionally job (a unique name) and transplant
-            (sub-dimensions, separated by spaces).
-        limit: at most this many pairs in this run.
+            (sub-dimensions, separated by spaces). Relative paths are seen from its folder.
+        limit: at most this many pairs in this run, at least 1.
 
     Raises:
-        QueueBusy: another runner holds the list.
-        JobListError, RegistryError, Uncalibrated: one line with the mend.
+        QueueRefused: the limit is below 1. QueueBusy: another runner holds the list.
+        ListingError, RegistryError, Uncalibrated: one line with the mend.
     """
+    if limit is not None and limit < 1:
+        raise QueueRefused(f"--limit {limit}: give at least 1")
     listed = read_jobs(jobs)
-    folder = project.swaps / jobs.stem
+    folder = list_folder(project, jobs)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            pending = [job for job in listed if finished(folder, job.name) is None]
-            taken = pending if limit is None else pending[:limit]
-            outcomes = list(_work(project, params, taken, folder, report))
+            found = [(job, finished(folder / job.folder, job.name)) for job in listed]
+            pending = [job for job, result in found if result is None]
+            # Else those that cannot be tried would use up a limit, run after run.
+            pending.sort(key=lambda job: (folder / job.folder / ERROR).exists())
+            outcomes = list(_work(project, params, jobs, pending[:limit], report))
     except Timeout as error:
         raise QueueBusy(f"{jobs}: another runner is at work on it; wait for it to end") from error
     return QueueReport(
         done=tuple(one for one in outcomes if isinstance(one, SwapResult)),
         failed=tuple(one for one in outcomes if isinstance(one, FailedJob)),
-        skipped=len(listed) - len(pending),
-        pending=len(pending) - len(taken),
+        before=tuple(result for _, result in found if result is not None),
+        pending=len(pending) - len(outcomes),
     )
 
 
+def list_folder(project: Project, jobs: Path) -> Path:
+    """Where a list's results lie: build/swaps/<name>-<hash>, the hash of where the list lies.
+
+    Seen from the project folder, so that the project may be moved.
+    """
+    path, root = jobs.resolve(), project.root.resolve()
+    place = path.relative_to(root) if path.is_relative_to(root) else path
+    digest = hashlib.sha256(place.as_posix().encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in jobs.stem)[:40]
+    return project.swaps / f"{name.lstrip('.')}-{digest}"
+
+
 def _work(
-    project: Project, params: Params, jobs: Sequence[Job], folder: Path, report: Progress
+    project: Project, params: Params, path: Path, jobs: Sequence[Job], report: Progress
 ) -> Iterator[SwapResult | FailedJob]:
     if not jobs:
         report(1, 1, "nothing pending")
         return
     swapper = open_swapper(project, params)
-    config = swapper.model.config
     for index, job in enumerate(jobs):
         report(index, len(jobs), f"{job.source} -> {job.target}")
-        note = folder / f"{job.name}.error.json"
         try:
-            inputs = [
-                read_input(project, config, swapper.judge, given)
-                for given in (job.source, job.target)
-            ]
-            yield run_swap(swapper, inputs, job.name, folder, job.transplant)
-        except (ImageError, DataError, ValueError) as error:
-            with replacing(note) as path:
-                path.write_text(json.dumps({"job": job.name, "error": str(error)}) + "\n")
-            yield FailedJob(job.name, str(error))
-        else:
-            note.unlink(missing_ok=True)
+            yield _swapped(swapper, path, job)
+        # Whatever one pair brings about, memory that is not enough for it included.
+        except (FacegraftError, OSError, ValueError, RuntimeError, MemoryError) as error:
+            message = printable(str(error)) or type(error).__name__
+            _note(list_folder(project, path) / job.folder, job, message)
+            yield FailedJob(job.name, message)
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                report(index + 1, len(jobs), "stopped: nothing can be written any more")
+                return
     report(len(jobs), len(jobs), "queue done")
+
+
+def _swapped(swapper: Swapper, path: Path, job: Job) -> SwapResult:
+    inputs = read_pair(swapper, job.source, job.target, path.parent)
+    folder = list_folder(swapper.project, path) / job.folder
+    return run_swap(swapper, inputs, job.name, folder, job.transplant)
+
+
+def _note(folder: Path, job: Job, message: str) -> None:
+    """The reason, beside where the result would be; the report has it too."""
+    with suppress(OSError), replacing(folder / ERROR) as path:  # e.g. the disk is full
+        path.write_text(json.dumps({"job": job.name, "error": message}) + "\n", encoding="utf-8")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch.distributed as dist
 
 import facegraft
 from facegraft import ranks
 from facegraft.adapters.albums import load_people
-from facegraft.adapters.lineage import data_version, folder_md5, provenance
+from facegraft.adapters.lineage import data_in_use, folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY, fingerprint
-from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import NOTE, Run, open_run
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, load_base
@@ -35,16 +36,19 @@ from facegraft.config import Params, Section
 from facegraft.dataset import Grid, Person
 from facegraft.device import device_for
 from facegraft.heldout import all_below, held_out_losses
+from facegraft.locks import one_at_a_time
 from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.sheets import people_sheet, swap_sheet
+from facegraft.stages.landmarks import people_with_readings, read_split
 from facegraft.stages.progress import Progress
 from facegraft.training import NonFiniteLoss, StepMetrics, TrainState, init_state
 from facegraft.training import train as train_steps
 
 METHOD = (
-    "album_batches", "batches", "decoder", "device", "encoder", "latents", "losses", "model",
-    "moves", "paint", "points", "ranks", "strokes", "teachers", "texture", "training",
+    "batches", "contents", "decoder", "device", "encoder", "exchange", "exchange_fit", "faces",
+    "geometry", "landmarks", "latents", "literal", "losses", "model", "outline", "outline_fit",
+    "ranks", "shapes", "teachers", "training", "unwrap", "warp",
 )  # fmt: skip
 """Modules that the weights depend on; dvc.yaml names them too."""
 
@@ -89,18 +93,35 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
     losses, a sheet of fixed held-out swaps and a checkpoint. A checkpoint of the same data and
     params is continued, to the same weights as without the interruption.
 
-    Started by torchrun, all its processes train one model; the first logs and writes.
+    Started by torchrun, all its processes train one model; the first logs and writes. Two trainings
+    in one folder do not meet: the second waits, or by torchrun, where waiting ends after half an
+    hour, is refused.
 
     Raises:
         NonFiniteLoss: naming the step, the losses, the images and the last good checkpoint.
-        DataError, CheckpointError, TrackingError, DeviceError: one line with the mend.
+        DataError, CheckpointError, TrackingError, DeviceError, Busy: one line with the mend.
     """
-    with ranks.joined(device_for(params.train)):
+    with _alone(project, params, report), ranks.joined(device_for(params.train)):
         return _train(project, params, report)
 
 
+def _alone(project: Project, params: Params, report: Progress) -> AbstractContextManager[object]:
+    """The lock of trainings in this folder; of the processes of a torchrun, the first holds it.
+
+    A `dvc repro` that is killed leaves its training behind, and the next would start another.
+    """
+    together = dist.is_torchelastic_launched()
+    if together and os.environ["RANK"] != "0":
+        return nullcontext()
+
+    def tell(line: str) -> None:
+        report(0, params.train.steps, line)
+
+    return one_at_a_time(project.build / "train.lock", tell, wait=not together)
+
+
 def _train(project: Project, params: Params, report: Progress) -> TrainReport:
-    faces = _faces(project, params)
+    faces = _faces(project, params, report)
     recipe = _recipe(project, params)
     config = ModelConfig.from_params(params.train, faces.grids)
     state, run_id = _start(project, params, config, faces.grids[0], recipe)
@@ -113,6 +134,7 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
         tags={**provenance(project.root), "recipe": recipe},
         params=params.model_dump(by_alias=True, mode="json"),
         system_metrics=True,
+        alone_as="train",
     ) as run:
         _remember_run(project, run.id)
         run.set_tags({"device": state.model.device, "processes": ranks.count()})
@@ -126,7 +148,7 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
             stopped=stopped,
             steps=state.step,
             losses=losses,
-            data_version=data_version(project.root) or "unknown",
+            data_version=data_in_use(project.root),
             run_id=run.id,
             run_url=run.url,
         )
@@ -138,13 +160,16 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     return outcome
 
 
-def _faces(project: Project, params: Params) -> Faces:
-    grids, held_out = (load_grids(project.data, split) for split in ("train", "validation"))
+def _faces(project: Project, params: Params, report: Progress) -> Faces:
+    grids, held_out = (read_split(project, split, report) for split in ("train", "validation"))
     pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     if not params.train.batch_people:
         return Faces(grids, (), held_out, pairs, ())
     people, strangers = (
-        load_people(project.data, split, grids[0].size) for split in ("train", "validation")
+        people_with_readings(
+            load_people(project.data, split, grids[0].size), project.landmarks, report
+        )
+        for split in ("train", "validation")
     )
     return Faces(grids, people, held_out, pairs, strangers or people)
 
@@ -256,8 +281,7 @@ def _log_sheets(run: Run, state: TrainState, faces: Faces) -> None:
 
 def _may_stop(losses: dict[str, float], state: TrainState, params: Params) -> bool:
     """All four below their thresholds, and the decoder has been trained at all."""
-    undecoded = params.train.teach_steps + params.train.move_steps
-    return state.step > undecoded and all_below(losses, params.train.thresholds)
+    return state.step > params.train.teach_steps and all_below(losses, params.train.thresholds)
 
 
 def _start(

@@ -12,6 +12,7 @@ from facegraft.adapters.gate import GateReport
 from facegraft.adapters.gate_columns import CODES, Bounds, head_poses
 from facegraft.atomic import replacing
 from facegraft.config import Params, ValidateParams
+from facegraft.errors import FacegraftError
 from facegraft.project import Project
 from facegraft.stages.comparisons import nearest_pictures, sampled_margins
 from facegraft.stages.data_summaries import summarise
@@ -27,7 +28,7 @@ VERSION = 2
 """Of what is remembered in build/cache; another way of measuring needs another number."""
 
 
-class ValidationFailed(ValueError):
+class ValidationFailed(FacegraftError):
     """The gate is red; the message is one line that names the rule and the images."""
 
 
