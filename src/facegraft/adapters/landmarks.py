@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from facegraft.errors import FacegraftError
 from facegraft.landmarks import LANDMARKS, SURFACE
 
 MODEL = "models/face_landmarker.task"
@@ -48,7 +49,7 @@ BLENDSHAPE_LANDMARKS = (
 """The landmarks that the expression network reads, in its order."""
 
 
-class LandmarkerError(RuntimeError):
+class LandmarkerError(FacegraftError):
     """The reader's networks cannot be had; one line with the mend."""
 
 
