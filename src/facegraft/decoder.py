@@ -251,7 +251,7 @@ class Decoder(nn.Module):
             )
         outer = self._outer(difference, own, target, vectors, taken)
         shown = raster(landmarks, self.size)
-        inside = softened(shown.inside[:, None].float(), 9)
+        inside = softened(shown.inside[:, None].to(z), 9)
         rest = at_rest(self.size).to(z)
         motion, known = self._motion(landmarks, target.landmarks, outer, shown, inside)
         detail, seen = self._detail(held, shown, target.landmarks)
@@ -314,7 +314,7 @@ class Decoder(nn.Module):
             members, pixels = members.to(own.device), pixels.to(own.device)
             shape = (held.shape - own)[:, members].abs().amax(dim=(1, 2))
             apart.append(torch.maximum(shape, drawn[:, :, pixels].amax(dim=(1, 2))))
-        return (torch.stack(apart, dim=1) > SAME).float()
+        return (torch.stack(apart, dim=1) > SAME).to(own)
 
     def _outer(
         self, difference: Tensor, own: Tensor, target: Faces, vectors: Tensor, taken: Tensor

@@ -44,7 +44,7 @@ class Exchange(nn.Module):
         self.register_buffer("moods", torch.zeros(EXPRESSIONS, MOODS))
         self.register_buffer("mood_mean", torch.zeros(EXPRESSIONS))
         self.register_buffer("weight", torch.zeros(MODULATIONS * SHAPES, flat))
-        known = torch.from_numpy(memberships(regions))
+        known = torch.from_numpy(memberships(regions)).to(self.weight.dtype)
         self.register_buffer("membership", known, persistent=False)
 
     def forward(

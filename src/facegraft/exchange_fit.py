@@ -48,7 +48,7 @@ def fit_shapes(shapes: Shapes, grids: Sequence[Album], photographs: Sequence[Alb
         for column in zip(*every, strict=True)
     )
     gram = heard.T @ heard + RIDGE * torch.eye(heard.shape[1], dtype=torch.float64)
-    shapes.spoken.copy_(torch.linalg.solve(gram, heard.T @ moved).float())
+    shapes.spoken.copy_(torch.linalg.solve(gram, heard.T @ moved))
 
 
 def _thinned(faces: Tensor, count: int = 8000) -> Tensor:
@@ -122,7 +122,7 @@ def _fit_weight(
         every = torch.cat(modulations)
         how = (every.T @ every / len(every)).double()
         gram += silence * count * torch.kron(how, alike)
-    exchange.weight.copy_(torch.linalg.solve(gram, wanted).float())
+    exchange.weight.copy_(torch.linalg.solve(gram, wanted))
 
 
 def _pairs(
@@ -142,8 +142,8 @@ def _pairs(
     neutral = neutral.view(*grid.landmarks.shape)
     hard = torch.nn.functional.one_hot(
         exchange.membership.argmax(1), exchange.membership.shape[1]
-    ).float()
-    taken = torch.where(region[:, None] < 0, torch.ones(1), hard.T[region.clamp_min(0)])
+    ).to(shapes.mean)
+    taken = torch.where(region[:, None] < 0, torch.ones_like(hard[:1, 0]), hard.T[region.clamp_min(0)])
     difference = (neutral[source, a] - neutral[target, b]) * taken[..., None]
     landmarks = grid.landmarks[target, b]
     _, scale, turn = canonical(landmarks, shapes.mean)
@@ -169,4 +169,4 @@ def _spoken_differences(shapes: Shapes, albums: Sequence[Album]) -> Tensor:
         for column in (neutral, [one.expression for one in albums])
     )
     gram = heard.T @ heard + MOOD_RIDGE * torch.eye(heard.shape[1], dtype=torch.float64)
-    return (heard @ torch.linalg.solve(gram, heard.T @ moved)).float()
+    return (heard @ torch.linalg.solve(gram, heard.T @ moved)).to(shapes.mean.dtype)

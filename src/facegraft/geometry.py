@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from facegraft.batches import NoReadings, grid_faces, readings_of
+from facegraft.batches import NoReadings, as_model, grid_faces, readings_of
 from facegraft.dataset import Grid, Person
 from facegraft.decoder import Decoder
 from facegraft.exchange_fit import Album, fit_exchange, fit_shapes
@@ -19,11 +20,23 @@ SILENCE = 100.0
 
 
 @torch.no_grad()
-def fit_mean_face(model: Model, grids: Sequence[Grid], people: Sequence[Person]) -> None:
-    """The mean face, and how one person's shapes differ; nothing where vectors are all there is."""
-    if model.encoder.shapes is not None:
-        regions = tuple(model.config.identity)
-        fit_shapes(model.encoder.shapes, [_album(g, regions) for g in grids], _photographs(people))
+def fit_mean_face(
+    models: Sequence[Model], grids: Sequence[Grid], people: Sequence[Person]
+) -> None:
+    """The mean face, and how one person's shapes differ, the same in each of the models.
+
+    Nothing where vectors are all there is.
+    """
+    known = [model.encoder.shapes for model in models if model.encoder.shapes is not None]
+    if not known:
+        return
+    fitted, regions = copy.deepcopy(known[0]).cpu(), tuple(models[0].config.identity)
+    dtype = models[0].dtype
+    fit_shapes(
+        fitted, [_album(grid, regions, dtype) for grid in grids], _photographs(people, dtype)
+    )
+    for shapes in known:
+        shapes.load_state_dict(fitted.state_dict())
 
 
 @torch.no_grad()
@@ -39,14 +52,15 @@ def fit_geometry(model: Model, grids: Sequence[Grid], people: Sequence[Person], 
         return
     device, regions = model.device, tuple(model.config.identity)
     model.to("cpu")
-    albums = [_album(grid, regions) for grid in grids]
-    fit_exchange(decoder.exchange, shapes, albums, _photographs(people), seed, SILENCE)
+    albums = [_album(grid, regions, model.dtype) for grid in grids]
+    photographs = _photographs(people, model.dtype)
+    fit_exchange(decoder.exchange, shapes, albums, photographs, seed, SILENCE)
     around = [_surroundings(model, grid) for grid in grids]
     fit_outline(decoder.outline, decoder.exchange, shapes, around, seed)
     model.to(device)
 
 
-def _album(grid: Grid, regions: tuple[str, ...]) -> Album:
+def _album(grid: Grid, regions: tuple[str, ...], dtype: torch.dtype) -> Album:
     if grid.readings is None:
         raise NoReadings(f"grid {grid.name} was not read; run the stage that reads landmarks")
     mixes = tuple(
@@ -55,18 +69,18 @@ def _album(grid: Grid, regions: tuple[str, ...]) -> Album:
         if mix.region in regions
     )
     return Album(
-        torch.from_numpy(np.asarray(grid.readings.landmarks)).float(),
-        torch.from_numpy(np.asarray(grid.readings.expression)).float(),
+        torch.from_numpy(np.asarray(grid.readings.landmarks)).to(dtype),
+        torch.from_numpy(np.asarray(grid.readings.expression)).to(dtype),
         grid.people,
         mixes,
     )
 
 
-def _photographs(people: Sequence[Person]) -> list[Album]:
+def _photographs(people: Sequence[Person], dtype: torch.dtype) -> list[Album]:
     return [
         Album(
-            torch.from_numpy(read.landmarks).float()[None],
-            torch.from_numpy(read.expression).float()[None],
+            torch.from_numpy(read.landmarks).to(dtype)[None],
+            torch.from_numpy(read.expression).to(dtype)[None],
             (0,),
         )
         for read in readings_of(people)
@@ -76,20 +90,19 @@ def _photographs(people: Sequence[Person]) -> list[Album]:
 
 def _surroundings(model: Model, grid: Grid) -> Surroundings:
     rows, columns = grid.images.shape[:2]
+    device, dtype = model.device, model.dtype
+    faces = [grid_faces(grid, [(i, a) for a in range(columns)]) for i in range(rows)]
     vectors = torch.stack(
-        [
-            model.encoder.vectors_alone(grid_faces(grid, [(i, a) for a in range(columns)]))
-            for i in range(rows)
-        ]
+        [model.encoder.vectors_alone(as_model(row, device, dtype)) for row in faces]
     )
     taken = torch.zeros(len(model.layout.contents), dtype=torch.bool)
     taken[list(model.layout.identity_dimensions)] = True
     assert grid.readings is not None
     return Surroundings(
-        torch.from_numpy(np.asarray(grid.readings.landmarks)).float(),
-        torch.from_numpy(np.asarray(grid.readings.expression)).float(),
+        torch.from_numpy(np.asarray(grid.readings.landmarks)).to(dtype),
+        torch.from_numpy(np.asarray(grid.readings.expression)).to(dtype),
         vectors * model.layout.vector**0.5,
-        torch.from_numpy(np.asarray(grid.anchors, np.float32)),
+        torch.from_numpy(np.asarray(grid.anchors, np.float32)).to(dtype),
         taken.repeat_interleave(model.layout.vector),
         grid.people,
     )

@@ -142,4 +142,4 @@ class _Ridge:
 
     def solved(self) -> Tensor:
         assert self.wanted is not None
-        return torch.linalg.solve(self.gram, self.wanted).float()
+        return torch.linalg.solve(self.gram, self.wanted)

@@ -167,8 +167,8 @@ def train(
             ranks.combine_gradients(state.model, state.teachers)
             norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
             state.optimizer.step()
-            decay = min(params.ema_decay, (1 + state.step) / (10 + state.step))
-            follow(state.ema, state.model, decay)
+            done = state.step - phase.first
+            follow(state.ema, state.model, min(params.ema_decay, (1 + done) / (10 + done)))
             state.step += 1
             yield StepMetrics(
                 step=state.step,
@@ -199,21 +199,26 @@ def begin(
     params: TrainParams,
     people: Sequence[Person],
 ) -> None:
-    """What has to be settled before a phase's first step, again where training is resumed."""
-    model = state.model.train()
+    """What learns in a phase and, before its first step, what is settled for it.
+
+    Where training is resumed amid a phase, all that was settled came back with the state.
+    """
+    model, ema = state.model.train(), state.ema
     model.requires_grad_(True)
     if params.freeze_convolutions and params.init != "scratch":
         model.encoder.freeze_convolutions()
+    fresh = state.step == phase.first
     if phase.reads and not phase.draws:
         model.decoder.requires_grad_(False)
-        fit_mean_face(model, grids, people)
-        fit_mean_face(state.ema, grids, people)
-    elif not phase.reads:  # the averaged encoder is the encoder from now on
-        model.encoder.load_state_dict(state.ema.encoder.state_dict())
+        if fresh:
+            fit_mean_face((model, ema), grids, people)
+    elif not phase.reads:
         model.encoder.eval().requires_grad_(False)
-        if phase.first:  # it was taught anew
+        if fresh:  # the averaged encoder is the encoder from now on
+            model.encoder.load_state_dict(ema.encoder.state_dict())
+        if fresh and phase.first:  # it was taught anew
             fit_geometry(model, grids, people, params.seed)
-            state.ema.decoder.load_state_dict(model.decoder.state_dict())
+            ema.decoder.load_state_dict(model.decoder.state_dict())
 
 
 def set_rate(state: TrainState, phase: Phase, params: TrainParams) -> float:

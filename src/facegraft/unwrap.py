@@ -18,15 +18,15 @@ SIDE = 192
 
 @cache
 def plane_raster() -> Raster:
-    """The mesh as it lies in the plane: which landmarks make up each of its pixels."""
+    """The mesh as it lies in the plane, in float64: which landmarks make up each of its pixels."""
     plane = face_mesh().plane
-    flat = np.zeros((1, LANDMARKS, 3), np.float32)
+    flat = np.zeros((1, LANDMARKS, 3))
     flat[0, :SURFACE, :2] = plane
     return raster(torch.from_numpy(flat), SIDE)
 
 
 @cache
-def plane_weights() -> Tensor:
+def plane_weights(device: torch.device, dtype: torch.dtype) -> Tensor:
     """The shares of the landmarks in each pixel of the plane: sparse (SIDE * SIDE, 478).
 
     As a matrix, since a product with it is ten times as fast as gathering corners.
@@ -39,7 +39,7 @@ def plane_weights() -> Tensor:
         whole = torch.sparse_coo_tensor(
             index, drawn.weights.flatten(), (SIDE * SIDE, LANDMARKS), check_invariants=True
         )
-        return whole.coalesce().to_sparse_csr()
+        return whole.coalesce().to_sparse_csr().to(device, dtype)
 
 
 @cache
@@ -88,5 +88,5 @@ def in_plane(values: Tensor) -> Tensor:
     """Interpolate over the plane what landmarks carry: (B, 478, C) -> (B, C, SIDE, SIDE)."""
     count, landmarks, channels = values.shape
     columns = values.permute(1, 0, 2).reshape(landmarks, count * channels)
-    spread = plane_weights().to(values.device) @ columns
+    spread = plane_weights(values.device, values.dtype) @ columns
     return spread.view(SIDE, SIDE, count, channels).permute(2, 3, 0, 1)

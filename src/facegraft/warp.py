@@ -64,7 +64,7 @@ def raster(landmarks: Tensor, side: int) -> Raster:
     shown = np.stack([_painted(face[:SURFACE], mesh, side) for face in known])  # -1: none
     inside = torch.from_numpy(shown >= 0)
     corners = torch.from_numpy(mesh[np.maximum(shown, 0)])  # (B, H, W, 3)
-    weights = _shares(torch.from_numpy(known[..., :2]).float(), corners, side)
+    weights = _shares(torch.from_numpy(known[..., :2]), corners, side)
     weights = weights * inside[..., None]
     device = landmarks.device
     return Raster(corners.to(device), weights.to(device), inside.to(device))
@@ -94,7 +94,7 @@ def _shares(places: Tensor, corners: Tensor, side: int) -> Tensor:
     """Barycentric coordinates of pixel centres in their triangles, (B, H, W, 3)."""
     batch = torch.arange(len(places))[:, None, None]
     first, second, third = (places[batch, corners[..., k]] for k in range(3))
-    own = pixel_centres(side)
+    own = pixel_centres(side).to(places)
     one, other, here = second - first, third - first, own - first
     area = one[..., 0] * other[..., 1] - other[..., 0] * one[..., 1]
     area = torch.where(area.abs() < 1e-12, torch.full_like(area, 1e-12), area)
@@ -136,7 +136,7 @@ def splat(places: Tensor, values: Tensor, weights: Tensor, sigma: float, ridge: 
     Returns:
         (B, C + 1, FIELD, FIELD); the last channel is how much is known, in [0, 1).
     """
-    ticks = (torch.arange(FIELD, device=places.device) + 0.5) * 2 / FIELD - 1
+    ticks = (torch.arange(FIELD).to(places) + 0.5) * 2 / FIELD - 1
 
     def near(at: Tensor) -> Tensor:
         return torch.exp(-0.5 * ((at[..., None] - ticks) / sigma).square())  # (B, K, FIELD)
@@ -206,5 +206,4 @@ def polygon_mask(places: Tensor, side: int) -> Tensor:
         at = np.clip((corners + 1) / 2 * side * fine, -1e4, 1e4)
         cv2.fillPoly(canvas, [np.round(at).astype(np.int32)], 255)
         masks.append(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA))
-    stacked = torch.from_numpy(np.stack(masks)).float() / 255.0
-    return stacked[:, None].to(places.device)
+    return torch.from_numpy(np.stack(masks))[:, None].to(places) / 255.0
