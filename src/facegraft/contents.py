@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from facegraft.config import NUM_LATENTS
+from facegraft.device import exactly
 from facegraft.faces import Faces
 from facegraft.landmarks import EXPRESSIONS, LANDMARKS, memberships
 from facegraft.latents import Content, Layout, unit_energy
@@ -87,6 +88,7 @@ class Contents:
         held[self.texture]["pixels"] = (3, self.size, self.size)
         return tuple(held)
 
+    @exactly()
     def packed(self, vectors: Tensor, faces: Faces, shapes: Shapes) -> Tensor:
         """Vectors (B, 18, D) and what else B faces give -> latents (B, L)."""
         shape = shapes(faces.landmarks, faces.expression) - shapes.mean

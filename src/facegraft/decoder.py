@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.contents import Contents, Fused
+from facegraft.device import exactly
 from facegraft.exchange import Exchange
 from facegraft.faces import Faces
 from facegraft.landmarks import FACE, INNER_LIPS, canonical, mirrored_landmarks
@@ -234,6 +235,7 @@ class Decoder(nn.Module):
             plan = self.with_pixels(plan, source)
         return self.draw(plan, power=power, strength=strength)
 
+    @exactly()
     def plan(self, z: Tensor, landmarks: Tensor | None = None, strength: Strength = WHOLE) -> Plan:
         """Where everything goes.
 
@@ -249,7 +251,7 @@ class Decoder(nn.Module):
             landmarks = self.exchange(
                 difference, target.landmarks, target.expression, taken, self.shapes.mean
             )
-        outer = self._outer(difference, own, target, vectors, taken)
+        outer = self._outer(held.shape - own, own, target, vectors, strength.shape * taken)
         shown = raster(landmarks, self.size)
         inside = softened(shown.inside[:, None].to(z), 9)
         rest = at_rest(self.size).to(z)
@@ -285,7 +287,8 @@ class Decoder(nn.Module):
         logits, change = self.judgement(self._seen(plan, bent), plan.vectors)
         share = torch.sigmoid(resized(logits, self.size))
         share = (1 - (1 - share) ** power) * plan.face * strength.detail
-        change = resized(change, self.size, "bicubic") * plan.known
+        whole = max(strength.detail, strength.shape)  # tone blends in what either brings
+        change = resized(change, self.size, "bicubic") * plan.known * whole
         low = tone(bent)
         image = bent + share * (plan.detail - (bent - low)) + change
         return Decoded(

@@ -20,9 +20,7 @@ SILENCE = 100.0
 
 
 @torch.no_grad()
-def fit_mean_face(
-    models: Sequence[Model], grids: Sequence[Grid], people: Sequence[Person]
-) -> None:
+def fit_mean_face(models: Sequence[Model], grids: Sequence[Grid], people: Sequence[Person]) -> None:
     """The mean face, and how one person's shapes differ, the same in each of the models.
 
     Nothing where vectors are all there is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from facegraft.device import exactly
 from facegraft.landmarks import EXPRESSIONS, LANDMARKS, canonical
 
 TOLD = 9 + EXPRESSIONS
@@ -28,6 +29,7 @@ class Shapes(nn.Module):
         self.register_buffer("told_mean", torch.zeros(TOLD))
         self.register_buffer("spoken", torch.zeros(TOLD, 3 * LANDMARKS))
 
+    @exactly()
     def forward(self, landmarks: Tensor, expression: Tensor) -> Tensor:
         """Neutral shapes in the mean face's frame, (B, 478, 3).
 
