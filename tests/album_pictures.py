@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
-from facegraft.dataset import Person
+from facegraft.dataset import Person, Readings
 from tests import synthetic
 
 SPLIT_OF = {"a": "train", "b": "test"}
@@ -44,9 +44,12 @@ def pictures(
 
 
 def person(name: str, count: int) -> Person:
-    """Somebody of `count` drawn faces of 32 px."""
-    faces = synthetic.grid(name, rows=1, columns=count, size=32).images[0]
-    return Person(name, tuple(f"{name}/{k}" for k in range(count)), tuple(faces))
+    """Somebody of `count` drawn faces of 32 px, as a landmark reader would read them."""
+    drawn = synthetic.grid(name, rows=1, columns=count, size=32)
+    assert drawn.readings is not None
+    readings = Readings(drawn.readings.landmarks[0], drawn.readings.expression[0])
+    keys = tuple(f"{name}/{k}" for k in range(count))
+    return Person(name, keys, tuple(drawn.images[0]), readings)
 
 
 PEOPLE = [person("own/ann", 5), person("own/bob", 2), person("own/cleo", 1)]
