@@ -1,31 +1,110 @@
-"""M1, M5: shapes of encoder and decoder, one latent per layer, normalised latents."""
+"""M1, M5: shapes of encoder and decoder, one latent per layer, normalised latents.
+
+What the drawing decoder does with its latents is in `test_decoder`.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from facegraft.decoder import layers_per_resolution
-from facegraft.model import Model, ModelConfig, blend, paste_back
-from facegraft.texture import bend, within
+from facegraft.batches import grid_faces
+from facegraft.encoder import VectorNorm
+from facegraft.faces import Faces
+from facegraft.latents import fuse, source_weights
+from facegraft.literal import LiteralDecoder, layers_per_resolution
+from facegraft.model import Model, ModelConfig, drawn_faces
 from tests import tiny
 
 
-@pytest.fixture(params=[False, True], ids=["spatial", "vector_only"])
+@pytest.fixture(scope="module", params=[False, True], ids=["drawing", "vector_only"])
 def model(request: pytest.FixtureRequest) -> Model:
     torch.manual_seed(0)
     section = tiny.train_params(vector_only=request.param)
-    return Model(ModelConfig.from_params(section, [tiny.faces()]))
+    return Model(ModelConfig.from_params(section, [tiny.faces()])).eval().requires_grad_(False)
 
 
-def test_an_image_becomes_eighteen_latents_and_an_image_again(model: Model) -> None:
-    z = model.encoder(torch.rand(5, 3, 32, 32) * 2 - 1)
-    decoded = model.decoder(z)
+@pytest.fixture(scope="module")
+def faces() -> Faces:
+    return grid_faces(tiny.faces(), [(0, 0), (1, 1), (2, 2), (3, 0), (0, 2)])
+
+
+def test_faces_become_eighteen_latents_and_images_again(model: Model, faces: Faces) -> None:
+    z = model.encoder(faces)
     assert z.shape == (5, model.layout.length)
     assert len(model.layout.split(z)) == 18
-    assert decoded.image.shape == (5, 3, 32, 32)
-    assert decoded.mask_logits.shape == (5, 1, 32, 32)
-    assert decoded.image.abs().max() <= 1
+    image = model.decode(z).image
+    assert image.shape == (5, 3, 32, 32)
+    assert image.abs().max() <= 1
+    vectors = model.encoder.vectors_alone(faces).view(5, 18, -1)
+    torch.testing.assert_close(model.layout.vectors(z), vectors * 8**0.5)
+
+
+def test_a_swap_is_the_decoded_fusion_of_both_faces_latents(model: Model, faces: Faces) -> None:
+    source, target = faces[:2], faces[2:4]
+    z_source, z_target = model.encoder(source), model.encoder(target)
+    for transplant in (None, {"eyes"}):
+        fused = fuse(model.layout, z_source, z_target, source_weights(model.layout, transplant))
+        assert torch.equal(model.fused(source, target, transplant), fused)
+        swap = model.swap(source, target, transplant).image
+        assert torch.equal(swap, model.decode(fused, source).image)
+
+
+def test_swapping_a_face_with_itself_is_its_reconstruction(model: Model, faces: Faces) -> None:
+    one = faces[:1]
+    torch.testing.assert_close(model.swap(one, one).image, model.decode(model.encoder(one)).image)
+
+
+def test_each_dimensions_vector_has_unit_energy_over_a_batch(model: Model) -> None:
+    norm = VectorNorm(8).train()
+    z = norm(torch.randn(64, 18 * 8) * 5 + 3)
+    energy = z.square().sum(dim=2).mean(dim=0)
+    torch.testing.assert_close(energy, torch.ones(18), atol=0.05, rtol=0)
+    far = torch.randn(64, 18 * 8)
+    far[0] *= 100
+    assert norm(far).norm(dim=2).max() <= VectorNorm.LONGEST + 1e-5
+
+
+def test_vectors_hear_the_picture_and_what_the_reader_said(model: Model, faces: Faces) -> None:
+    vectors = model.encoder.vectors_alone(faces)
+    others = {
+        "images": replace(faces, images=-faces.images),
+        "landmarks": replace(faces, landmarks=faces.landmarks * torch.tensor([1.0, 1.2, 1.0])),
+        "expression": replace(faces, expression=1 - faces.expression),
+    }
+    for said, other in others.items():
+        heard = not torch.allclose(model.encoder.vectors_alone(other), vectors, atol=1e-4)
+        assert heard == (said == "images" or not model.config.vector_only), said
+
+
+def test_frozen_convolutions_keep_weights_and_statistics_and_the_rest_learns() -> None:
+    section = tiny.train_params()
+    encoder = Model(ModelConfig.from_params(section, [tiny.faces()])).encoder.train()
+    encoder.freeze_convolutions()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder.vectors_alone(grid_faces(tiny.faces(), [(0, 0), (1, 1)])).square().sum().backward()
+    frozen = ("stem.", "stages.", "narrow.")
+    for name, parameter in encoder.named_parameters():
+        assert (parameter.grad is None) == name.startswith(frozen), name
+    changed = {k for k, v in encoder.state_dict().items() if not torch.equal(v, before[k])}
+    assert "norm.norm.running_var" in changed
+    assert not [name for name in changed if name.startswith(frozen)]
+
+
+def test_swaps_are_read_by_the_landmarks_that_they_were_asked_for(
+    model: Model, faces: Faces
+) -> None:
+    source, target = faces[:1], faces[1:2]
+    decoded = model.swap(source, target)
+    read = drawn_faces(decoded, target)
+    assert torch.equal(read.images, decoded.image)
+    assert torch.equal(read.expression, target.expression)
+    if model.config.vector_only:
+        assert torch.equal(read.landmarks, target.landmarks)
+    else:
+        assert torch.equal(read.landmarks, decoded.landmarks)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256])
@@ -36,78 +115,15 @@ def test_the_eighteen_layers_are_dealt_over_all_resolutions(size: int) -> None:
     assert min(counts.values()) >= 2
 
 
-def test_every_latent_dimension_moves_the_image(model: Model) -> None:
-    model.eval()
-    z = torch.randn(1, model.layout.length) * 0.1
-    image = model.decoder(z).image
-    for k, part in enumerate(model.layout.split(torch.arange(z.shape[1])[None])):
+@torch.no_grad()
+def test_every_latent_dimension_moves_the_literal_image() -> None:
+    torch.manual_seed(0)
+    section = tiny.train_params(vector_only=True)
+    literal = Model(ModelConfig.from_params(section, [tiny.faces()])).eval()
+    assert isinstance(literal.decoder, LiteralDecoder)
+    z = torch.randn(1, literal.layout.length) * 0.1
+    image = literal.decode(z).image
+    for k in range(18):
         changed = z.clone()
-        changed[:, part[0]] += 0.5
-        assert (model.decoder(changed).image - image).abs().max() > 1e-6, f"latent {k} is dead"
-
-
-def test_each_dimension_has_unit_energy_whatever_its_size(model: Model) -> None:
-    model.train()
-    z = model.encoder(torch.rand(64, 3, 32, 32) * 2 - 1)
-    for k, part in enumerate(model.layout.split(z)):
-        if k in (model.layout.texture, model.layout.points):
-            continue  # pixels and places keep the picture's own energy
-        assert part.square().sum(dim=1).mean().item() == pytest.approx(1.0, abs=0.05)
-
-
-def test_texture_is_the_pictures_own_pixels_and_comes_back_exactly(model: Model) -> None:
-    image = torch.rand(2, 3, 32, 32) * 2 - 1
-    if model.layout.texture is None:
-        assert model.config.spatial == {}
-        assert model.decoder.reader is None
-    else:
-        z = model.encoder(image)
-        torch.testing.assert_close(model.decoder._texture(z), image)
-
-
-def test_a_flow_of_one_pixel_shows_each_pixels_right_neighbour() -> None:
-    pixels = torch.zeros(1, 3, 8, 8)
-    pixels[..., 4] = 1.0
-    flow = torch.zeros(1, 2, 8, 8)
-    flow[:, 0] = 0.25  # of half the side: 1 px
-    assert bend(pixels, flow)[0, 0, 3].argmax().item() == 3
-    assert bend(pixels, flow)[0, 0, 3, 3].item() == pytest.approx(1.0, abs=1e-5)
-    torch.testing.assert_close(bend(pixels, torch.zeros_like(flow)), pixels)
-
-
-def test_what_leaves_the_range_is_clamped_and_still_learns() -> None:
-    image = torch.tensor([-3.0, 0.5, 2.0], requires_grad=True)
-    within(image).sum().backward()
-    assert within(image).tolist() == [-1.0, 0.5, 1.0]
-    assert image.grad is not None
-    assert image.grad.tolist() == [1.0, 1.0, 1.0]
-
-
-def test_an_untrained_decoder_with_texture_nearly_copies_it(model: Model) -> None:
-    if model.layout.texture is None:
-        return
-    model.eval()
-    image = torch.linspace(-1, 1, 32).expand(2, 3, 32, 32)
-    decoded = model.decoder(model.encoder(image))
-    assert decoded.flow is not None
-    assert decoded.flow.shape == (2, 2, 32, 32)
-    assert (decoded.image - image).abs().mean() < 0.1
-
-
-def test_swapping_an_image_with_itself_is_its_reconstruction(model: Model) -> None:
-    model.eval()
-    image = torch.rand(1, 3, 32, 32) * 2 - 1
-    torch.testing.assert_close(
-        model.swap(image, image).image, model.decoder(model.encoder(image)).image
-    )
-
-
-def test_paste_back_keeps_the_target_where_the_mask_is_shut(model: Model) -> None:
-    target = torch.rand(1, 3, 32, 32)
-    decoded = model.eval().decoder(torch.randn(1, model.layout.length))
-    shut = type(decoded)(decoded.image, torch.full_like(decoded.mask_logits, -1e4))
-    assert torch.equal(paste_back(shut, target), target)
-    doubtful = type(decoded)(decoded.image, torch.full_like(decoded.mask_logits, -1.0))
-    assert torch.equal(paste_back(doubtful, target), decoded.image)
-    half = blend(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), torch.full((1, 1, 2, 2), 0.25))
-    assert half.unique().tolist() == [0.25]
+        changed[:, 8 * k] += 0.5
+        assert (literal.decode(changed).image - image).abs().max() > 1e-6, f"latent {k} is dead"
