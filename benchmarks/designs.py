@@ -1,8 +1,8 @@
-"""Five designs of the model under one budget, and what the independent judge says of each.
+"""Both designs of the model under one budget, and what the independent judge says of each.
 
 Run: python -m benchmarks.designs [--project DIR] [--steps N] [--teach N] [--pairs N]. Trains each
-design from scratch on the project's data with params.yaml's seed, batches and losses, and measures
-it on the held-out pairs. Prints a table and writes it with a sheet of swaps to build/designs. A
+from scratch on the project's data with params.yaml's seed, batches and losses, and measures it on
+the held-out pairs. Prints a table and writes it with a sheet of swaps to build/designs. A
 design that is there already, for the same budget, is not trained again.
 """
 
@@ -11,35 +11,25 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from facegraft.adapters.judge import Judge
-from facegraft.adapters.store import load_grids
 from facegraft.atomic import replacing
 from facegraft.benchmark import benchmark, draw_pairs
 from facegraft.checkpoint import load_model, save_model
 from facegraft.config import Params, load_params
 from facegraft.costs import parameters
-from facegraft.dataset import Grid
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
 from facegraft.sheets import swap_sheet
 from facegraft.stages.galleries import gallery
+from facegraft.stages.landmarks import read_split
 from facegraft.stages.progress import Progress, console
 from facegraft.training import init_state, train
 
-DESIGNS: dict[str, dict[str, object]] = {
-    "strokes": {},
-    "points": {},
-    "flow": {"points": ""},
-    "slots": {"points": "", "texture": ""},
-    "vector_only": {"vector_only": True},
-}
-"""Design -> params.train that differ. strokes: the default; points: without brows and irises as
-strokes (ADR 12), only surface points are moved, the target's pixels bent after them; flow: bent by
-what the layers say alone; slots: painted from vectors and spatial slots; vector_only: painted from
-18 vectors, the patent's literal embodiment."""
+DESIGNS: dict[str, dict[str, object]] = {"drawing": {}, "vector_only": {"vector_only": True}}
+"""Design -> params.train that differ. drawing: with both faces' pixels, the default; vector_only:
+painted from 18 vectors, the patent's literal embodiment."""
 
 METRICS = (
     "psnr_changed", "ssim_face", "judge_similarity_source", "judge_similarity_target",
@@ -58,10 +48,10 @@ def main() -> None:
     options = parser.parse_args()
     project, params = Project(options.project), load_params(Path("params.yaml"))
     params = _budget(params, options.steps, options.teach)
-    held_out = load_grids(project.data, "test")
-    pairs = draw_pairs(held_out, options.pairs, params.evaluate.seed)
     judge = Judge()
     with console("designs") as report:
+        held_out = read_split(project, "test", report)
+        pairs = draw_pairs(held_out, options.pairs, params.evaluate.seed)
         known = gallery(project, held_out, "judge", judge.embed, report)
         table = {}
         for name in DESIGNS:
@@ -81,8 +71,7 @@ def _budget(params: Params, steps: int, teach: int) -> Params:
     recipe = params.base.model_dump(exclude={"grids"}) | {
         "steps": steps,
         "teach_steps": teach,
-        "freeze_encoder": False,  # not every design has points to be moved alone
-        "move_steps": 0,
+        "freeze_convolutions": False,
         "warmup_steps": steps // 20,
         "ema_decay": 0.99,
         "init": "scratch",
@@ -96,9 +85,7 @@ def trained(project: Project, params: Params, name: str, report: Progress) -> tu
     note = folder / "note.json"
     if not note.exists():
         section = params.train.model_copy(update=DESIGNS[name])
-        grids = load_grids(project.data, "train")
-        if name != "strokes":
-            grids = [without_strokes(grid) for grid in grids]
+        grids = read_split(project, "train", report)
         state = init_state(section, ModelConfig.from_params(section, grids), grids[0])
         started = time.perf_counter()
         for step in train(state, grids, section):
@@ -107,12 +94,6 @@ def trained(project: Project, params: Params, name: str, report: Progress) -> tu
         with replacing(note) as path:
             path.write_text(json.dumps({"seconds": time.perf_counter() - started}))
     return load_model(folder), float(json.loads(note.read_text())["seconds"])
-
-
-def without_strokes(grid: Grid) -> Grid:
-    """The grid with points of the surface alone."""
-    surface = grid.anchors[:, :, : grid.anchors.shape[2] - grid.strokes]
-    return replace(grid, anchors=surface, strokes=0, anchor_set=f"{grid.anchor_set}, surface")
 
 
 def _folder(project: Project, params: Params, name: str) -> Path:

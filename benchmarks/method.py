@@ -1,7 +1,7 @@
-"""How long one training step, one swap and one fine-tuning step take, at params.yaml's sizes.
+"""How long a training step, reading, a swap and a fine-tuning step take, at params.yaml's sizes.
 
-Run: python benchmarks/method.py. Random pictures and untrained weights: time does not depend on
-what is drawn.
+Run: python benchmarks/method.py. Noise with a face's landmarks, and untrained weights: time does
+not depend on what is drawn.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facegraft.adapters.landmarks import Landmarker
+from facegraft.batches import grid_faces
 from facegraft.calibration import Thresholds
 from facegraft.config import Params, load_params
-from facegraft.dataset import REGIONS, Grid
+from facegraft.dataset import REGIONS, Grid, Readings
+from facegraft.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
 from facegraft.model import Model, ModelConfig
 from facegraft.swap import swap
 from facegraft.training import init_state, train
@@ -33,9 +36,10 @@ def main() -> None:
     grid = random_grid(params)
     config = ModelConfig.from_params(params.train, [grid])
     print(f"{params.data.size} px, {torch.get_num_threads()} threads; seconds, median")
-    print(f"training step      {training_step(params, config, grid):8.3f}")
-    print(f"encoder alone      {encoder_step(params, config, grid):8.3f}")
-    first, tuned = swap_times(params, Model(config).eval().requires_grad_(False))
+    print(f"drawing step       {drawing_step(params, config, grid):8.3f}")
+    print(f"reading step       {reading_step(params, config, grid):8.3f}")
+    print(f"landmarks, a face  {landmarks(grid):8.3f}")
+    first, tuned = swap_times(params, Model(config).eval().requires_grad_(False), grid)
     print(f"swap, no tuning    {first:8.3f}")
     print(f"fine-tuning step   {tuned:8.3f}")
 
@@ -58,17 +62,36 @@ def random_grid(params: Params) -> Grid:
         keys=np.array([[f"i{i}/a{a}" for a in range(shape[1])] for i in range(shape[0])], object),
         identity_groups=_groups(section.identity, IDENTITY_WIDTH),
         attribute_groups=_groups(section.attribute, ATTRIBUTE_WIDTH),
+        readings=random_readings(rng, shape),
     )
 
 
-def training_step(params: Params, config: ModelConfig, grid: Grid) -> float:
+def random_readings(rng: np.random.Generator, shape: tuple[int, ...]) -> Readings:
+    """The canonical face with some noise, everywhere."""
+    places = face_mesh().positions * [1, -1, -1]
+    eyes = [places[list(lids)].mean(axis=0) for lids in (LEFT_LIDS, RIGHT_LIDS)]
+    rim = np.array([[0, 0, 0], [1, 0, 0], [0, -1, 0], [-1, 0, 0], [0, 1, 0]]) * 0.5
+    face = np.concatenate([places, *(eye + rim for eye in eyes)]) / 12.0
+    return Readings(
+        (face + rng.normal(scale=0.01, size=(*shape, *face.shape))).astype(np.float32),
+        rng.uniform(0, 0.3, (*shape, EXPRESSIONS)).astype(np.float32),
+    )
+
+
+def landmarks(grid: Grid) -> float:
+    """Seconds to read a crop; noise shows no face, so that is not asked for."""
+    reader, picture = Landmarker(), np.ascontiguousarray(grid.images[0, 0].transpose(1, 2, 0))
+    return median(reader.read(picture, certain=True) for _ in range(STEPS))
+
+
+def drawing_step(params: Params, config: ModelConfig, grid: Grid) -> float:
     section = params.train.model_copy(update={"steps": STEPS, "teach_steps": 0})
     return median(
         train(init_state(section, config, grid), several(grid, params.train.batch_grids), section)
     )
 
 
-def encoder_step(params: Params, config: ModelConfig, grid: Grid) -> float:
+def reading_step(params: Params, config: ModelConfig, grid: Grid) -> float:
     section = params.train.model_copy(update={"steps": STEPS, "teach_steps": STEPS})
     return median(
         train(init_state(section, config, grid), several(grid, params.train.batch_grids), section)
@@ -80,16 +103,24 @@ def several(grid: Grid, count: int) -> list[Grid]:
     return [replace(grid, name=f"train-{k:03d}") for k in range(count)]
 
 
-def swap_times(params: Params, model: Model) -> tuple[float, float]:
-    """Seconds of a swap that passes at once, and of each step of one that never does."""
-    size = params.data.size
-    source, target = torch.rand(2, 1, 3, size, size) * 2 - 1
+def swap_times(params: Params, model: Model, grid: Grid) -> tuple[float, float]:
+    """Seconds of a swap that passes at once, and of each step of one that never does.
+
+    What reads a verdict's picture is left out.
+    """
+    source, target = (grid_faces(grid, [cell]) for cell in ((0, 0), (1, 1)))
     easy = Thresholds(identity_loss=1e9, attribute_loss=1e9)
     hard = Thresholds(identity_loss=-1.0, attribute_loss=-1.0)
     section = params.swap.model_copy(update={"budget_steps": STEPS})
-    at_once = median(swap(model, source, target, easy, section) for _ in range(STEPS))
+
+    def run(thresholds: Thresholds) -> object:
+        return swap(
+            model, source, target, thresholds, section, lambda image: replace(target, images=image)
+        )
+
+    at_once = median(run(easy) for _ in range(STEPS))
     started = time.perf_counter()
-    swap(model, source, target, hard, section)
+    run(hard)
     return at_once, (time.perf_counter() - started - at_once) / STEPS
 
 

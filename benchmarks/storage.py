@@ -1,10 +1,10 @@
 """How fast pictures reach the training loop, and what DVC does with packed and with loose files.
 
 Run: python -m benchmarks.storage [--dvc N]. Prints images a processor second, files in memory: raw
-reads of the mapped arrays, the same as tensors, `draw_batch` (which also draws pairs and masks),
-and the same pictures as PNGs. With --dvc, the seconds of `dvc add`, `status`, `push` and `checkout`
-of N pictures, packed and loose, in a temporary folder with a local remote; 20,000 at 128 pixels
-take about 5 GB and some minutes.
+reads of the mapped arrays, the same as tensors, `draw_block` and `draw_pairs` (with landmarks, and
+masks of what changed), and the same pictures as PNGs. With --dvc, the seconds of `dvc add`,
+`status`, `push` and `checkout` of N pictures, packed and loose, in a temporary folder with a local
+remote; 20,000 at 128 pixels take about 5 GB and some minutes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from benchmarks.method import random_readings
 from facegraft.adapters import store
-from facegraft.batches import draw_batch
+from facegraft.batches import draw_block, draw_pairs
 from facegraft.characters import draw_split, load_assets, render_grid
 from facegraft.config import Params, load_params
 from facegraft.dataset import Grid
@@ -85,17 +87,27 @@ def reads(folder: Path, params: Params, drawn: Sequence[Grid]) -> None:
         rows.append(store.manifest_rows(grid, "train", licence="CC0-1.0"))
     store.write_manifest(folder, pd.concat(rows, ignore_index=True))
     loose = list(write_loose(folder / "loose", drawn, GRIDS * drawn[0].keys.size))
-    grids = store.load_grids(folder, "train")
+    rng = np.random.default_rng(0)
+    grids = [
+        replace(grid, readings=random_readings(rng, grid.images.shape[:2]))
+        for grid in store.load_grids(folder, "train")
+    ]
     train = params.train
     images = train.batch_grids * train.batch_identities * train.batch_attributes
     places = [_places(grids, params, step) for step in range(STEPS)]
     raw = _rate(lambda step: _raw(grids, places[step]), images)
     tensors = _rate(lambda step: _tensors(grids, places[step]), images)
-    batch = _rate(lambda step: draw_batch(grids, train, step), images)
+    block = _rate(lambda step: draw_block(grids, (), train, step), images)
+    pairs = _rate(lambda step: draw_pairs(grids, (), train, step), 3 * train.batch_pairs)
     names = np.random.default_rng(0).choice(len(loose), (STEPS, images))
     png = _rate(lambda step: [np.asarray(Image.open(loose[k])) for k in names[step]], images)
     print(f"{params.data.size} px, batches of {images} images, one thread, files in memory")
-    ways = {"as float tensors": tensors, "draw_batch": batch, "the same pictures as PNGs": png}
+    ways = {
+        "as float tensors": tensors,
+        "draw_block": block,
+        "draw_pairs, three faces a pair": pairs,
+        "the same pictures as PNGs": png,
+    }
     print(f"raw reads of the mapped arrays {raw:9.0f} images/s")
     for name, rate in ways.items():
         print(f"{name:30} {rate:9.0f} images/s, {rate / raw:.3f} of raw reads")
@@ -116,11 +128,8 @@ def _places(
 
 
 def _raw(grids: Sequence[Grid], blocks: list[tuple[int, tuple[np.ndarray, ...]]]) -> object:
-    """What a step needs from the files and no more: pictures, labels and anchors."""
-    return [
-        (grids[k].images[block], grids[k].regions[block], grids[k].anchors[block])
-        for k, block in blocks
-    ]
+    """What a step needs from the files and no more."""
+    return [grids[k].images[block] for k, block in blocks]
 
 
 def _tensors(grids: Sequence[Grid], blocks: list[tuple[int, tuple[np.ndarray, ...]]]) -> object:

@@ -3,7 +3,8 @@
 Run: python -m benchmarks.training. Counts the floating-point operations of the convolutions and
 matrix products of one step (losses and their gradients), measures in the same run the best rates at
 which this machine does either, and prints which fraction of that the step reaches, at half, whole
-and double batch; then each part of a step, and each kind of operation. Seconds are of the processor
+and double batch; then each part of a step, and each kind of operation. First of steps in which the
+encoder reads, then of those in which the decoder draws. Seconds are of the processor
 (all threads together), which other programs disturb least. Random pictures: time does not depend on
 what is drawn.
 """
@@ -21,11 +22,20 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.method import random_grid, several
-from facegraft.batches import Batch, draw_batch
 from facegraft.config import TrainParams, load_params
 from facegraft.dataset import Grid
 from facegraft.model import ModelConfig
-from facegraft.training import TrainState, follow, init_state, step_losses
+from facegraft.training import (
+    Batch,
+    Phase,
+    TrainState,
+    begin,
+    draw,
+    follow,
+    init_state,
+    phases,
+    step_losses,
+)
 
 REPEATS = 7
 ROUNDS = 12
@@ -40,6 +50,7 @@ KINDS = {
     "batch norm (and instance norm)": ("native_batch_norm", "batch_norm_backward"),
     "linear layers and matrices": ("aten::addmm", "aten::mm", "aten::bmm"),
     "reading pixels by a flow": ("grid_sampler",),
+    "splatting and gathering": ("aten::scatter", "aten::index", "aten::gather"),
     "resizing": ("upsample", "avg_pool", "pixel_shuffle", "pixel_unshuffle"),
     "optimiser, average, clipping": ("aten::_foreach", "aten::lerp_", "aten::_fused"),
     "copies and joins": ("aten::copy_", "aten::cat", "aten::fill_", "aten::zero_"),
@@ -50,19 +61,29 @@ KINDS = {
 
 def main() -> None:
     params = load_params(Path("params.yaml"))
-    section = params.train.model_copy(update={"teach_steps": 0})
     grid = random_grid(params)
-    config = ModelConfig.from_params(section, [grid])
     convolution, matrix = best_convolution(), best_matrix()
     print(f"{params.data.size} px, {torch.get_num_threads()} threads; GFLOP a processor second")
     print(f"best convolution rate {convolution / 1e9:8.1f}")
     print(f"best matrix rate      {matrix / 1e9:8.1f}")
-    print(f"{'batch':>8}{'GFLOP':>8}{'seconds':>9}{'images/s':>10}{'of the best convolution':>25}"
+    for title, teach_steps in (("the encoder reads", 1), ("the decoder draws", 0)):
+        section = params.train.model_copy(update={"steps": 1, "teach_steps": teach_steps})
+        print(title)
+        show(grid, section, convolution)
+
+
+def show(grid: Grid, section: TrainParams, convolution: float) -> None:
+    """Everything of the only step of `section`."""
+    print(f"{'images':>8}{'GFLOP':>8}{'seconds':>9}{'images/s':>10}{'of the best convolution':>25}"
           f"{'data / step':>13}")  # fmt: skip
-    for grids in (section.batch_grids // 2, section.batch_grids, section.batch_grids * 2):
-        scaled = section.model_copy(update={"batch_grids": max(grids, 1)})
-        print(batch_line(init_state(scaled, config, grid), grid, scaled, convolution), flush=True)
-    state = init_state(section, config, grid)
+    for scale in (0.5, 1, 2):
+        sizes = {
+            name: max(1, int(getattr(section, name) * scale))
+            for name in ("batch_grids", "batch_pairs")
+        }
+        scaled = section.model_copy(update=sizes)
+        print(batch_line(fresh(scaled, grid), grid, scaled, convolution), flush=True)
+    state = fresh(section, grid)
     for title, shares in (
         ("parts of a step", parts(state, grid, section)),
         ("operations, by the profiler", operations(state, grid, section)),
@@ -72,16 +93,32 @@ def main() -> None:
             print(f"  {name:34}{share:7.1%}")
 
 
+def fresh(section: TrainParams, grid: Grid) -> TrainState:
+    """A state as its step finds it: what stands still is frozen."""
+    state = init_state(section, ModelConfig.from_params(section, [grid]), grid)
+    begin(only(section), state, [grid], section, ())
+    return state
+
+
+def only(section: TrainParams) -> Phase:
+    """The phase of the only step."""
+    return next(phase for phase in phases(section) if phase.last)
+
+
+def drawn(grid: Grid, section: TrainParams, step: int) -> Batch:
+    """What a step sees."""
+    return draw(only(section), several(grid, section.batch_grids), (), section, step)
+
+
 def batch_line(state: TrainState, grid: Grid, section: TrainParams, convolution: float) -> str:
     """What a step of one size of batch costs."""
-    grids = several(grid, section.batch_grids)
-    batch = draw_batch(grids, section, 0)
+    batch = drawn(grid, section, 0)
     with FlopCounterMode(display=False) as counter:
         gradients(state, batch, section)
     work = counter.get_total_flops()
     whole = seconds(lambda: whole_step(state, batch, section))
-    data = seconds(lambda: draw_batch(grids, section, 1))
-    images = len(batch.images)
+    data = seconds(lambda: drawn(grid, section, 1))
+    images = sum(len(one.keys) for one in batch if one is not None)
     return (
         f"{images:8d}{work / 1e9:8.1f}{whole:9.3f}{images / (whole + data):10.1f}"
         f"{work / whole / convolution:25.2f}{data / whole:13.4f}"
@@ -109,7 +146,7 @@ def best_matrix() -> float:
 
 
 def gradients(state: TrainState, batch: Batch, section: TrainParams) -> None:
-    values = step_losses(state, batch, section)
+    values = step_losses(state, only(section), batch, section)
     torch.stack([getattr(section.weights, k) * v for k, v in values.items()]).sum().backward()
 
 
@@ -129,15 +166,14 @@ def update(state: TrainState, section: TrainParams) -> None:
 
 def parts(state: TrainState, grid: Grid, section: TrainParams) -> dict[str, float]:
     """Share of each part in a step's processor time."""
-    grids = several(grid, section.batch_grids)
-    batch = draw_batch(grids, section, 0)
+    batch = drawn(grid, section, 0)
     gradients(state, batch, section)
-    drawn = seconds(lambda: draw_batch(grids, section, 1))
-    forward = seconds(lambda: step_losses(state, batch, section))
+    data = seconds(lambda: drawn(grid, section, 1))
+    forward = seconds(lambda: step_losses(state, only(section), batch, section))
     both = seconds(lambda: gradients(state, batch, section))
     rest = seconds(lambda: update(state, section))
     spent = {
-        "drawing the batch": drawn,
+        "drawing the batch": data,
         "losses (forward)": forward,
         "gradients (backward)": both - forward,
         "clipping, optimiser, average": rest,
@@ -147,7 +183,7 @@ def parts(state: TrainState, grid: Grid, section: TrainParams) -> dict[str, floa
 
 def operations(state: TrainState, grid: Grid, section: TrainParams) -> dict[str, float]:
     """Share of each kind of operation in the time that the profiler sees."""
-    batch = draw_batch(several(grid, section.batch_grids), section, 0)
+    batch = drawn(grid, section, 0)
     whole_step(state, batch, section)
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         for _ in range(REPEATS):

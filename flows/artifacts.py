@@ -106,7 +106,7 @@ def publish_swap(result: SwapResult) -> None:
     """The compared pictures and the losses of one swap."""
     record = result.record
     figures = "\n".join(
-        f"| {step.step} | {step.identity_loss:.4f} | {step.attribute_loss:.4f} |"
+        f"| {step.step} | {_loss(step.identity_loss)} | {_loss(step.attribute_loss)} |"
         for step in record.losses
     )
     create_markdown_artifact(
@@ -171,6 +171,10 @@ def _figure(value: object) -> str:
 def _score(record: Any) -> str:
     value = record.similarity_source
     return "no face found" if value is None else f"{value:.3f}"
+
+
+def _loss(value: float | None) -> str:
+    return "no face found" if value is None else f"{value:.4f}"
 
 
 def _gate_rows(project: Project) -> list[dict[str, Any]]:

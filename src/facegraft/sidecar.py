@@ -24,11 +24,11 @@ class InputRecord(Section):
 
 
 class LossRecord(Section):
-    """Both losses at a fine-tuning step."""
+    """Both losses at a fine-tuning step; None where no face could be read in the swap."""
 
     step: int
-    identity_loss: float
-    attribute_loss: float
+    identity_loss: float | None
+    attribute_loss: float | None
 
 
 class JudgeRecord(Section):
@@ -64,6 +64,9 @@ class SwapRecord(Section):
     source: InputRecord
     target: InputRecord
     transplant: tuple[str, ...]
+    detail: float
+    shape: float
+    """How much of either was taken from the source, in [0, 1]."""
     image: Picture
     comparison: Comparison
     steps: int

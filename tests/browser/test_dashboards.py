@@ -39,6 +39,8 @@ def test_the_swap_form_explains_its_fields(live: Live, browser: Chrome) -> None:
         "Target: the character to put it on",
         "Only these parts",
         "Leave empty for all",
+        "Detail, 0 to 1",
+        "Shape, 0 to 1",
     )
 
 

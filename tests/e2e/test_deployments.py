@@ -44,8 +44,13 @@ def test_a_swap_started_from_the_dashboard_shows_its_pictures(live: Live) -> Non
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"source": "a"}, {**PAIR, "force": "perhaps"}, {**PAIR, "parts": ["hat"]}],
-    ids=["missing", "no boolean", "unknown part"],
+    [
+        {"source": "a"},
+        {**PAIR, "force": "perhaps"},
+        {**PAIR, "parts": ["hat"]},
+        {**PAIR, "detail": 1.5},
+    ],
+    ids=["missing", "no boolean", "unknown part", "out of range"],
 )
 def test_bad_parameters_are_refused_by_the_schema(
     live: Live, parameters: dict[str, object]

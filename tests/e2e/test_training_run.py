@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import albums, tracking
-from facegraft.adapters.store import load_grids
-from facegraft.batches import draw_batch
+from facegraft.batches import draw_block
 from facegraft.checkpoint import checkpoint_recipe, read_json
 from facegraft.config import Params, load_params
 from facegraft.dataset import Grid
 from facegraft.device import device_for
 from facegraft.project import Project
 from facegraft.stages import train as stage
+from facegraft.stages.landmarks import read_split
 from facegraft.stages.progress import silent
 from facegraft.training import NonFiniteLoss
 from tests.album_pictures import pictures
@@ -34,7 +34,7 @@ def test_a_run_can_be_judged_in_one_look(tiny_project: Project) -> None:
     metrics, tags = run.data.metrics, run.data.tags
     assert {"learning_rate", "gradient_norm", "images_per_second"} <= set(metrics)
     assert {*PATENT_LOSSES, *(f"held_out/{name}" for name in PATENT_LOSSES)} <= set(metrics)
-    assert {"swap_loss", "contrast_loss", "flow_loss"} <= set(metrics)
+    assert {"swap_loss", "contrast_loss", "feature_loss"} <= set(metrics)
     assert "model/psnr_changed" in metrics, "the benchmark, by the stage after"
     assert tags["stopped"] == report.stopped == "budget"
     here = str(device_for(load_params(tiny_project.params).train))  # `auto` may be a GPU
@@ -52,15 +52,15 @@ def test_nan_names_step_images_and_the_last_good_checkpoint(
 ) -> None:
     shutil.rmtree(copy_project.checkpoints)
     params = _longer(load_params(copy_project.params), evaluate_every)
-    grids = load_grids(copy_project.data, "train")
-    drawn = [draw_batch(grids, params.train, step).keys[0] for step in range(params.train.steps)]
+    grids, steps = read_split(copy_project, "train", silent), range(params.train.steps)
+    drawn = [draw_block(grids, (), params.train, step).keys[0] for step in steps]
     name = next(key for key in drawn if key[:9] != drawn[0][:9])[:9]
     step = next(k for k, key in enumerate(drawn) if key.startswith(name))
 
     def poisoned(*where: object) -> list[Grid]:
-        return [_without_codes(grid) if grid.name == name else grid for grid in load_grids(*where)]
+        return [_without_codes(grid) if grid.name == name else grid for grid in read_split(*where)]
 
-    monkeypatch.setattr(stage, "load_grids", poisoned)
+    monkeypatch.setattr(stage, "read_split", poisoned)
     with pytest.raises(NonFiniteLoss, match=rf"step {step}: .*_loss=nan.* {name}/") as stopped:
         stage.train(copy_project, params, silent)
     checkpoint = copy_project.checkpoints / "last.safetensors"

@@ -43,8 +43,10 @@ def records(project: Project) -> dict[str, SwapRecord]:
 
 
 def test_a_swap_shows_its_pictures_and_its_verdict(project: Project, artifacts: Any) -> None:
-    verdict = swap(SOURCE, TARGET, parts=None, force=False, model="1")
+    verdict = swap(SOURCE, TARGET, parts=None, detail=0.5, shape=0.25, force=False, model="1")
     assert verdict in ("PASS", "FAIL")
+    (done,) = finished_below(project.swaps / "single")
+    assert (done.record.detail, done.record.shape) == (0.5, 0.25)
     page = artifacts("swap-result")
     assert page.data.startswith(f"## {verdict}: {SOURCE} on {TARGET}")
     assert "data:image/png;base64," in page.data
@@ -63,7 +65,14 @@ def test_a_swap_of_an_unknown_picture_fails_with_one_line(project: Project) -> N
 
 @pytest.mark.parametrize(
     "bad",
-    [{"source": ""}, {"parts": ["hat"]}, {"force": "perhaps"}, {"model": ""}],
+    [
+        {"source": ""},
+        {"parts": ["hat"]},
+        {"detail": 1.5},
+        {"shape": -0.1},
+        {"force": "perhaps"},
+        {"model": ""},
+    ],
     ids=lambda bad: next(iter(bad)),
 )
 def test_what_the_form_refuses_does_not_run(project: Project, bad: dict[str, Any]) -> None:

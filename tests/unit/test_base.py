@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from facegraft.adapters.albums import load_people
+from facegraft.adapters.store import SPLITS
 from facegraft.base_model import BASE, load_base
+from facegraft.batches import grid_faces
 from facegraft.checkpoint import (
     CheckpointError,
     continue_from,
@@ -21,11 +23,9 @@ from facegraft.checkpoint import (
     save_teachers,
 )
 from facegraft.config import Params
-from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.stages import base as stage
 from facegraft.stages.progress import silent
-from facegraft.training import TrainState, init_state
 from tests import synthetic, tiny
 
 LARGEST = 16 * 2**20
@@ -40,8 +40,9 @@ def test_the_shipped_weights_load_and_fit_the_default_params() -> None:
         torch.float16,
         torch.int64,
     }
-    image = torch.rand(1, 3, 128, 128) * 2 - 1
-    assert torch.isfinite(model.swap(image, image.flip(3)).image).all()
+    grid = tiny.faces(size=128)
+    source, target = (grid_faces(grid, [cell]) for cell in ((0, 0), (1, 1)))
+    assert torch.isfinite(model.swap(source, target).image).all()
 
 
 def test_weights_that_are_not_the_cards_are_refused(tmp_path: Path) -> None:
@@ -76,15 +77,10 @@ def test_a_model_of_other_params_is_refused_by_name(tmp_path: Path) -> None:
         continue_from(tiny.state(latent_dim=16), load_model(tmp_path), tmp_path)
 
 
-def test_a_model_of_other_points_says_that_the_data_are_to_be_drawn_anew(tmp_path: Path) -> None:
-    def state(points: str) -> TrainState:
-        section, grid = tiny.train_params(), replace(tiny.faces(), anchor_set=points)
-        return init_state(section, ModelConfig.from_params(section, [grid]), grid)
-
-    save_model(state("today's").ema, tmp_path)
-    with pytest.raises(CheckpointError, match=r"anchor_set today's .*facegraft data --rerender"):
-        continue_from(state("yesterday's"), load_model(tmp_path), tmp_path)
-    continue_from(state("today's"), load_model(tmp_path), tmp_path)
+def test_a_model_of_another_design_is_refused_by_name(tmp_path: Path) -> None:
+    save_model(tiny.state(vector_only=True).ema, tmp_path)
+    with pytest.raises(CheckpointError, match="vector_only True instead of False"):
+        continue_from(tiny.state(), load_model(tmp_path), tmp_path)
 
 
 def test_the_recipe_is_the_params_with_the_base_section_laid_over() -> None:
@@ -92,7 +88,7 @@ def test_the_recipe_is_the_params_with_the_base_section_laid_over() -> None:
     recipe = stage.base_params(params)
     assert recipe.data.grids == params.base.grids
     assert recipe.data.grids.test == params.data.grids.test
-    assert (recipe.train.init, recipe.train.steps) == ("scratch", params.base.steps)
+    assert (recipe.train.init, recipe.train.steps) == (params.base.init, params.base.steps)
     assert recipe.train.weights == params.train.weights
 
 
@@ -147,6 +143,16 @@ def test_weights_are_shipped_with_their_card_and_a_tie_replaces_nothing(
     assert not again.promote
     assert "is not more than" in again.reasons[0]
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_recipe_imports_the_first_people_and_keeps_the_others_for_measuring(
+    own: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "PHOTOGRAPHED", 2)
+    stage._import_photographs(own, tiny.params(), silent)
+    people = [person for split in SPLITS for person in load_people(own.data, split, 32)]
+    assert {person.identity_id for person in people} == {"orl/s1", "orl/s2"}
+    assert sum(len(person.images) for person in people) == 20
 
 
 def test_nothing_is_shipped_where_the_figure_is_missing(own: Project, tmp_path: Path) -> None:

@@ -77,6 +77,32 @@ def test_swapping_without_a_champion_says_what_to_run(
     assert "facegraft promote" in shown
 
 
+@pytest.mark.parametrize("knob", ["--detail", "--shape"])
+def test_a_strength_out_of_range_is_one_line(
+    folder: Path, knob: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in ("1.5", "-0.1", "nan", "inf"):
+        assert main(["--project", str(folder), "swap", "a", "b", knob, value]) == 1
+        said = capsys.readouterr().err.strip().splitlines()
+        assert said[-1] == f"facegraft swap: {knob} {value}: give a number from 0 to 1"
+        assert "Traceback" not in "\n".join(said)
+
+
+@pytest.mark.slow
+def test_a_swap_of_another_strength_is_another_job(
+    tiny_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_project.root, tmp_path / "project", symlinks=True)
+    asked = ["--project", str(tmp_path / "project"), "swap", "test-000/i00/a00", "test-000/i01/a01"]
+    for knobs in ([], ["--detail", "0.5"], ["--detail", "0.5", "--shape", "0"]):
+        for _ in range(2):  # the second finds it done
+            assert main([*asked, *knobs]) == 0
+    found = (tmp_path / "project" / "build" / "swaps").glob("single/*/record.json")
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    strengths = sorted((one["detail"], one["shape"]) for one in records)
+    assert strengths == [(0.5, 0.0), (0.5, 1.0), (1.0, 1.0)]
+
+
 @pytest.mark.slow
 def test_a_swap_names_the_model_that_it_is_done_with(
     tiny_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]

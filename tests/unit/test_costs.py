@@ -5,18 +5,22 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from facegraft.batches import grid_faces
 from facegraft.costs import costs
 from tests import tiny
 
 
 def test_parameters_and_operations_are_those_of_the_model() -> None:
     model = tiny.state().ema.eval().requires_grad_(False)
-    picture = torch.zeros(1, 3, 32, 32)
-    found = costs(model, picture, picture)
+    face = grid_faces(tiny.faces(), [(0, 0)])
+    found = costs(model, face, face)
     assert found.parameters_encoder == sum(p.numel() for p in model.encoder.parameters())
     assert found.parameters_decoder == sum(p.numel() for p in model.decoder.parameters())
     first = next(m for m in model.encoder.modules() if isinstance(m, nn.Conv2d))
     assert found.flops > 2 * first.weight.numel()
+    assert not {id(p) for p in model.encoder.parameters()} & {
+        id(p) for p in model.decoder.parameters()
+    }, "the mean face is counted twice"
     assert found.seconds > 0
-    again = costs(model, picture, picture)
+    again = costs(model, face, face)
     assert (again.flops, again.threads) == (found.flops, torch.get_num_threads())

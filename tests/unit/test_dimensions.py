@@ -18,6 +18,7 @@ from tests import tiny
 
 GRIDS = [tiny.faces("test-000")]
 MODEL = tiny.state().ema.eval().requires_grad_(False)
+(TEXTURE,) = MODEL.layout.attribute["texture"]
 
 
 def reads(images: torch.Tensor, landmarks: np.ndarray) -> torch.Tensor:
@@ -56,13 +57,12 @@ def test_a_latent_of_the_target_itself_moves_nothing() -> None:
 
 def test_the_texture_moves_the_whole_picture_and_readings_follow() -> None:
     report = dimension_report(MODEL, GRIDS, draw_pairs(GRIDS, 3, seed=1), reads, silent)
-    texture = MODEL.layout.texture
-    assert report.names[texture] == "texture"
-    assert int(report.whole.argmax()) == texture
-    assert report.readings[texture] == pytest.approx([report.readings[texture, 0]] * 5)
-    assert int(report.readings[:, 0].argmax()) == texture
-    mean = np.nanmean(report.regions[texture])
-    assert report.whole[texture] == pytest.approx(mean, rel=0.3)  # labels are noise here
+    assert report.names[TEXTURE] == "texture"
+    assert int(report.whole.argmax()) == TEXTURE
+    assert report.readings[TEXTURE] == pytest.approx([report.readings[TEXTURE, 0]] * 5)
+    assert int(report.readings[:, 0].argmax()) == TEXTURE
+    mean = np.nanmean(report.regions[TEXTURE])
+    assert report.whole[TEXTURE] == pytest.approx(mean, rel=0.3)  # labels are noise here
 
 
 def test_names_that_hold_raise_no_objection() -> None:
@@ -83,7 +83,7 @@ def test_a_name_that_lies_is_told() -> None:
 def test_a_region_that_every_latent_moves_is_no_ones_own_and_the_texture_leads_no_reading() -> None:
     regions, readings = found().regions.copy(), found().readings.copy()
     regions[:, REGIONS.index("ears")] = 50
-    readings[MODEL.layout.texture] = 3.0
+    readings[TEXTURE] = 3.0
     assert found(regions=regions, readings=readings).objections() == []
 
 

@@ -43,8 +43,13 @@ def model_folder(folder: Path, seed: int) -> Path:
         decoder_channels=8,
         latent_dim=8,
         identity={"eyes": (0,)},
-        attribute={"rest": tuple(range(1, NUM_LATENTS))},
-        spatial={},
+        attribute={
+            "expression": (1,),
+            "points": (2,),
+            "texture": (3,),
+            "rest": tuple(range(4, NUM_LATENTS)),
+        },
+        vector_only=False,
         canonical=((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)),
     )
     save_model(Model(config), folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +13,53 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters.judge import Judge
+from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.store import DataError, read_manifest
 from facegraft.calibration import Thresholds
 from facegraft.characters import load_assets, render, sample_attributes, sample_identity
 from facegraft.images import ImageError, is_ai_generated, load_image, read_metadata, save_png
+from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
 from facegraft.sidecar import SwapRecord
 from facegraft.stages import inputs
-from facegraft.stages.inputs import Input, read_input, true_swap
-from facegraft.stages.swap import Swapper, SwapRefused, finished, job_name, run_swap
+from facegraft.stages.data import DataVersion
+from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
+from facegraft.stages.swap import (
+    Swapper,
+    SwapRefused,
+    finished,
+    job_name,
+    run_swap,
+    with_strength,
+)
+from facegraft.training import init_state
 from tests import synthetic, tiny
 from tests.disk import largest_file
 from tests.photographs import photograph
 
+SIZE = 64
+
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(
+    rendered: tuple[Project, DataVersion], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """Rendered faces: a verdict reads what is drawn of them."""
     root = tmp_path_factory.mktemp("swap")
-    synthetic.dataset(root / "data", size=32)
+    shutil.copytree(rendered[0].data, root / "data")
     return Project(root)
+
+
+@cache
+def eyes() -> Eyes:
+    return Eyes(Judge(), Landmarker(threads=1))
+
+
+@cache
+def model(size: int = SIZE, *, vector_only: bool = False) -> Model:
+    """An untrained one."""
+    section, grid = tiny.train_params(vector_only=vector_only), tiny.faces(size=size)
+    return init_state(section, ModelConfig.from_params(section, [grid]), grid).ema
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +75,29 @@ def portrait(project: Project) -> Path:
     return path
 
 
-def swapper(project: Project, identity: float, attribute: float) -> Swapper:
-    section = tiny.params().swap.model_copy(update={"budget_steps": 2, "check_every": 1})
+def swapper(
+    project: Project,
+    identity: float,
+    attribute: float,
+    *,
+    used: Model | None = None,
+    detail: float | None = None,
+) -> Swapper:
+    params = with_strength(tiny.params(), detail, None).swap
     return Swapper(
         project=project,
-        params=section,
-        model=tiny.state().ema,
+        params=params.model_copy(update={"budget_steps": 2, "check_every": 1}),
+        model=used or model(),
         model_version="7",
         thresholds=Thresholds(identity_loss=identity, attribute_loss=attribute),
-        judge=Judge(),
+        eyes=eyes(),
     )
 
 
 def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
     one = swapper(project, identity=3.0, attribute=1e6)
     inputs = [
-        read_input(project, one.model.config, one.judge, key)
+        read_input(project, one.model.config, one.eyes, key)
         for key in ("test-000/i00/a00", "test-000/i01/a01")
     ]
     result = run_swap(one, inputs, "job-1", project.swaps / "job-1", None)
@@ -68,7 +105,7 @@ def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
     assert result.record.steps == 0
     assert is_ai_generated(result.image)
     assert read_metadata(result.image)["facegraft:verdict"] == "PASS"
-    assert load_image(result.image).shape == (32, 32, 3)
+    assert load_image(result.image).shape == (SIZE, SIZE, 3)
     assert result.comparison.exists()
     assert SwapRecord.read(result.sidecar) == result.record
     assert result.record.model_version == "7"
@@ -84,7 +121,7 @@ def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
 def test_an_exhausted_budget_is_marked_in_name_metadata_and_record(project: Project) -> None:
     one = swapper(project, identity=1e-9, attribute=1e-9)
     inputs = [
-        read_input(project, one.model.config, one.judge, key)
+        read_input(project, one.model.config, one.eyes, key)
         for key in ("test-000/i00/a00", "test-000/i01/a01")
     ]
     result = run_swap(one, inputs, "job-2", project.swaps / "job-2", ("eyes",))
@@ -98,49 +135,104 @@ def test_an_exhausted_budget_is_marked_in_name_metadata_and_record(project: Proj
 def test_a_picture_keeps_its_size_and_all_that_is_not_face(
     project: Project, portrait: Path
 ) -> None:
+    """Drawn at the picture's own size, and painted at the model's, alike."""
+    before = load_image(portrait)
+    for name, used in (("drawn", model()), ("painted", model(vector_only=True))):
+        one = swapper(project, identity=3.0, attribute=1e6, used=used)
+        source = read_input(project, used.config, one.eyes, "test-000/i00/a00")
+        target = read_input(project, used.config, one.eyes, str(portrait))
+        assert target.crop.shape == (SIZE, SIZE, 3)
+        result = run_swap(one, [source, target], name, project.swaps / name, None)
+        after = load_image(result.image)
+        assert after.shape == before.shape, name
+        changed = (after != before).any(axis=2)
+        rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
+        places = np.array([[columns[0], rows[0]], [columns[-1], rows[-1]]]) + 0.5
+        crop = target.portrait.transform.apply(places)
+        assert (crop >= -0.01).all() and (crop <= SIZE + 0.01).all(), name  # noqa: PT018
+        assert 0.05 < changed.mean() < 0.6, name
+
+
+def test_the_record_says_how_much_a_smaller_source_was_enlarged(
+    project: Project, portrait: Path
+) -> None:
     one = swapper(project, identity=3.0, attribute=1e6)
-    source = read_input(project, one.model.config, one.judge, "test-000/i00/a00")
-    target = read_input(project, one.model.config, one.judge, str(portrait))
-    assert target.crop.shape == (32, 32, 3)
-    result = run_swap(one, [source, target], "job-3", project.swaps / "job-3", None)
-    before, after = load_image(portrait), load_image(result.image)
-    assert after.shape == before.shape
-    assert np.array_equal(after[:20], before[:20])
-    assert not np.array_equal(after, before)
+    small = read_input(project, one.model.config, one.eyes, "test-000/i00/a00")
+    large = read_input(project, one.model.config, one.eyes, str(portrait))
+    scale = large.portrait.transform.scale  # of the crop over the picture
+    assert scale < 0.8
+    for name, both, enlarged in (("up", [small, large], 1 / scale), ("down", [large, small], 1.0)):
+        record = run_swap(one, both, name, project.swaps / name, None).record
+        assert record.enlargement == pytest.approx(enlarged, abs=1e-3), name
+
+
+def test_less_detail_is_another_picture_and_stands_in_the_record(project: Project) -> None:
+    key = "test-000/i01/a01"
+    drawn = {}
+    for detail in (None, 0.5, 0.0):
+        one = swapper(project, identity=3.0, attribute=1e6, detail=detail)
+        name = f"detail-{detail}"
+        result = run_swap(one, pair(project, one), name, project.swaps / name, None)
+        assert (result.record.detail, result.record.shape) == (1.0 if detail is None else detail, 1)
+        drawn[detail] = load_image(result.image).astype(int)
+    target = read_input(project, model().config, eyes(), key).crop
+    apart = [np.abs(drawn[detail] - target).mean() for detail in (None, 0.5, 0.0)]
+    assert apart[0] > apart[1] > apart[2]
+    with pytest.raises(SwapRefused, match=r"^--detail 1\.5: give a number from 0 to 1$"):
+        with_strength(tiny.params(), 1.5, None)
+    with pytest.raises(SwapRefused, match=r"^--shape nan: give a number from 0 to 1$"):
+        with_strength(tiny.params(), None, float("nan"))
+
+
+def test_where_no_face_can_be_read_in_a_swap_the_pair_fails_and_the_record_is_whole(
+    tmp_path: Path,
+) -> None:
+    noise = Project(tmp_path)
+    synthetic.dataset(noise.data, size=32)  # coloured discs
+    one = swapper(noise, identity=3.0, attribute=1e6, used=model(32))
+    result = run_swap(one, pair(noise, one), "unread", noise.swaps / "unread", None)
+    assert result.record.verdict == "FAIL"
+    assert {(loss.identity_loss, loss.attribute_loss) for loss in result.record.losses} == {
+        (None, None)
+    }
+    assert result.record.reason.endswith("no face can be read in the swap")
+    again = finished(result.folder, "unread")
+    assert again is not None
+    assert again.record == result.record
 
 
 def test_the_truth_is_known_inside_a_grid_only(project: Project) -> None:
-    config, judge = tiny.state().ema.config, Judge()
+    config = model().config
     a, b, c = (
-        read_input(project, config, judge, key)
+        read_input(project, config, eyes(), key)
         for key in ("test-000/i00/a00", "test-000/i01/a01", "train-000/i01/a01")
     )
     truth = true_swap(project, a, b)
-    expected = read_input(project, config, judge, "test-000/i00/a01").crop
+    expected = read_input(project, config, eyes(), "test-000/i00/a01").crop
     assert truth is not None
     assert np.array_equal(truth, expected)
     assert true_swap(project, a, c) is None
 
 
 def test_unknown_ids_and_bad_files_are_one_line(project: Project) -> None:
-    config, judge = tiny.state().ema.config, Judge()
+    config = model().config
     with pytest.raises(DataError, match="test-000/i09/a00"):
-        read_input(project, config, judge, "test-000/i09/a00")
+        read_input(project, config, eyes(), "test-000/i09/a00")
     with pytest.raises(ImageError, match=r"missing\.png: not found"):
-        read_input(project, config, judge, "missing.png")
+        read_input(project, config, eyes(), "missing.png")
     text = project.root / "note.png"
     text.write_text("this is no picture")
     with pytest.raises(ImageError, match=r"note\.png"):
-        read_input(project, config, judge, str(text))
+        read_input(project, config, eyes(), str(text))
     blank = project.root / "blank.png"
     save_png(blank, np.full((64, 64, 3), 127, np.uint8))
     with pytest.raises(ImageError, match=r"blank\.png: no face found"):
-        read_input(project, config, judge, str(blank))
+        read_input(project, config, eyes(), str(blank))
 
 
 def pair(project: Project, one: Swapper) -> list[Input]:
     keys = ("test-000/i00/a00", "test-000/i01/a01")
-    return [read_input(project, one.model.config, one.judge, key) for key in keys]
+    return [read_input(project, one.model.config, one.eyes, key) for key in keys]
 
 
 def test_a_job_done_again_leaves_the_files_of_one_verdict(project: Project) -> None:
@@ -200,10 +292,10 @@ def test_the_record_hashes_what_was_decoded(
     project: Project, portrait: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cell of the dataset as the manifest does, and a file that changes meanwhile once."""
-    config, judge = tiny.state().ema.config, Judge()
+    config = model().config
     manifest = read_manifest(project.data, ("key", "sha256")).set_index("key")["sha256"]
     key = "test-000/i00/a00"
-    assert read_input(project, config, judge, key).record.sha256 == manifest[key]
+    assert read_input(project, config, eyes(), key).record.sha256 == manifest[key]
 
     path, data = project.root / "changing.png", portrait.read_bytes()
     path.write_bytes(data)
@@ -214,23 +306,23 @@ def test_the_record_hashes_what_was_decoded(
         return decode(path, data)
 
     monkeypatch.setattr(inputs, "decode_image", decoded_while_it_changes)
-    record = read_input(project, config, judge, str(path)).record
+    record = read_input(project, config, eyes(), str(path)).record
     assert record.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_two_faces_leave_open_who_is_meant(project: Project) -> None:
-    config, judge = tiny.state().ema.config, Judge()
+    config = model().config
     both = Image.new("L", (184, 112))
     both.paste(photograph(3, 1), (0, 0))
     both.paste(photograph(4, 1), (92, 0))
     path = project.root / "both.png"
     both.resize((736, 448)).save(path)
     with pytest.raises(ImageError, match=r"both\.png: shows 2 faces; cut it to one"):
-        read_input(project, config, judge, str(path))
+        read_input(project, config, eyes(), str(path))
 
 
 def test_no_name_is_waited_for_or_brings_a_traceback(project: Project) -> None:
-    config, judge = tiny.state().ema.config, Judge()
+    config = model().config
     os.mkfifo(project.root / "pipe.png")
     (project.root / "memory.png").symlink_to("/proc/self/mem")
     (project.root / "loop").symlink_to("loop")
@@ -244,17 +336,17 @@ def test_no_name_is_waited_for_or_brings_a_traceback(project: Project) -> None:
         "no\udcffname.png": "not found",
     }.items():
         with pytest.raises(ImageError) as caught:
-            read_input(project, config, judge, name, project.root)
+            read_input(project, config, eyes(), name, project.root)
         assert fault in str(caught.value)
 
 
 def test_relative_names_are_seen_from_the_given_folder(project: Project, portrait: Path) -> None:
-    config, judge = tiny.state().ema.config, Judge()
-    seen = read_input(project, config, judge, portrait.name, project.root)
+    config = model().config
+    seen = read_input(project, config, eyes(), portrait.name, project.root)
     assert seen.record.given == portrait.name
     odd = project.root / os.fsdecode(b"odd\xff.png")
     odd.write_bytes(portrait.read_bytes())
-    seen = read_input(project, config, judge, odd.name, project.root)
+    seen = read_input(project, config, eyes(), odd.name, project.root)
     assert seen.record.given == "odd\\xff.png"
     assert seen.record.model_dump_json()
 

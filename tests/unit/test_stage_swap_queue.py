@@ -12,14 +12,19 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters.judge import Judge
+from facegraft.adapters.landmarks import Landmarker
 from facegraft.calibration import Thresholds
 from facegraft.cli import SOME_FAIL, main
+from facegraft.model import ModelConfig
 from facegraft.project import Project
 from facegraft.stages import swap_queue as stage
+from facegraft.stages.data import DataVersion
+from facegraft.stages.inputs import Eyes
 from facegraft.stages.progress import silent
 from facegraft.stages.swap import Swapper
 from facegraft.stages.swap_queue import QueueRefused, QueueReport, list_folder
-from tests import synthetic, tiny
+from facegraft.training import init_state
+from tests import tiny
 from tests.disk import largest_file
 from tests.photographs import photograph
 
@@ -27,9 +32,12 @@ SOURCE, TARGET = "test-000/i00/a00", "test-000/i01/a01"
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(
+    rendered: tuple[Project, DataVersion], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Rendered faces: a verdict reads what is drawn of them."""
     root = tmp_path_factory.mktemp("queue")
-    synthetic.dataset(root / "data", size=32)
+    shutil.copytree(rendered[0].data, root / "data")
     shutil.copy(tiny.ROOT / "params.yaml", root)
     return root
 
@@ -45,13 +53,15 @@ def project(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def champion(patch: pytest.MonkeyPatch, project: Project, identity: float) -> None:
     """A real model as the champion, with this threshold of the identity loss."""
     section = tiny.params().swap.model_copy(update={"budget_steps": 1, "check_every": 1})
+    train, grid = tiny.train_params(), tiny.faces(size=64)
+    config = ModelConfig.from_params(train, [grid])
     opened = Swapper(
         project=project,
         params=section,
-        model=tiny.state().ema,
+        model=init_state(train, config, grid).ema,
         model_version="7",
         thresholds=Thresholds(identity_loss=identity, attribute_loss=1e6),
-        judge=Judge(),
+        eyes=Eyes(Judge(), Landmarker(threads=1)),
     )
     patch.setattr(stage, "open_swapper", lambda *_: opened)
 

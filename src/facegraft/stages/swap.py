@@ -46,6 +46,7 @@ from facegraft.stages.landmarks import read_crop
 from facegraft.stages.progress import Progress
 from facegraft.swap import swap as swap_pair
 from facegraft.tuning import Tuned
+from facegraft.tuning import Verdict as Measured
 
 CALIBRATION = "calibration.json"
 
@@ -301,15 +302,14 @@ def _record(
         source=source.record,
         target=target.record,
         transplant=tuple(transplant or swapper.model.config.identity),
+        detail=swapper.params.detail,
+        shape=swapper.params.shape,
         image=PICTURES[verdict],
         comparison=COMPARISON,
         steps=max(v.step for v in tuned.trace),
         enlargement=round(max(1.0, enlargement(source.portrait, target.portrait)), 3),
         thresholds=swapper.thresholds,
-        losses=tuple(
-            LossRecord(step=v.step, identity_loss=v.identity_loss, attribute_loss=v.attribute_loss)
-            for v in tuned.trace
-        ),
+        losses=tuple(_losses(verdict) for verdict in tuned.trace),
         judge_before=before,
         judge_after=after,
         judge_disagrees=(after.similarity_source or 0.0) < (before.similarity_source or 0.0),
@@ -322,8 +322,18 @@ def _record(
     )
 
 
+def _losses(verdict: Measured) -> LossRecord:
+    """As JSON can hold it: NaN is None."""
+    identity, attribute = (
+        loss if loss == loss else None for loss in (verdict.identity_loss, verdict.attribute_loss)
+    )
+    return LossRecord(step=verdict.step, identity_loss=identity, attribute_loss=attribute)
+
+
 def _reason(tuned: Tuned, thresholds: Thresholds) -> str:
     best = tuned.best
+    if not tuned.passed and best.identity_loss != best.identity_loss:
+        return "budget of fine-tuning steps exhausted: no face can be read in the swap"
     figures = (
         f"identity_loss {best.identity_loss:.4f} (threshold {thresholds.identity_loss:.4f}), "
         f"attribute_loss {best.attribute_loss:.4f} (threshold {thresholds.attribute_loss:.4f})"
