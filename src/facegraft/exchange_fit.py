@@ -20,6 +20,9 @@ RIDGE = 100.0
 
 MOOD_RIDGE = 20.0
 
+FAINT = 1e-3
+"""Deviation along an axis, over that along the first one, below which it says nothing."""
+
 
 @dataclass(frozen=True)
 class Album:
@@ -88,10 +91,15 @@ def fit_exchange(
 
 
 def _principal(rows: Tensor, count: int) -> Tensor:
-    """The first principal axes (C, count), over their deviations."""
+    """The first principal axes (C, count), over their deviations.
+
+    Those of which the rows say next to nothing are left out: over a deviation near 0 a face that
+    has a little of one would be heard as one of thousands.
+    """
     _, values, axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
     found = min(count, len(values))
-    scaled = axes[:found].T / (values[:found] / len(rows) ** 0.5).clamp_min(1e-6)
+    told = values[:found] > FAINT * values[0]
+    scaled = told * axes[:found].T / (values[:found] / len(rows) ** 0.5).clamp_min(1e-6)
     return torch.nn.functional.pad(scaled, (0, count - found))
 
 

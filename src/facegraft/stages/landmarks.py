@@ -115,7 +115,8 @@ def _name(stack: np.ndarray) -> str:
 def _kept(path: Path) -> Readings | None:
     """What an earlier call read; a damaged file is read anew."""
     try:
-        with np.load(path, allow_pickle=False) as held:
+        # Opened here, since np.load leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
             return Readings(held["landmarks"], held["expression"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

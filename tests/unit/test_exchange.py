@@ -1,0 +1,225 @@
+"""The exchange of shapes: silent where nothing differs, linear, local, blind to expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from facegraft.exchange import SHAPES, Exchange
+from facegraft.exchange_fit import Album, fit_exchange, fit_shapes
+from facegraft.landmarks import EXPRESSIONS, FACE, LANDMARKS, SEEDS, memberships
+from facegraft.shapes import Shapes
+from tests.synthetic import readings
+
+REGIONS = (FACE, "eyes", "brows", "nose", "mouth")
+BASE = torch.from_numpy(readings(np.random.default_rng(0), 1, 1).landmarks[0, 0])
+
+
+def directions() -> torch.Tensor:
+    """Three ways in which each region of a face may differ, (R, 3, 478, 3)."""
+    generator = torch.Generator().manual_seed(7)
+    share = torch.from_numpy(memberships(REGIONS))  # (478, R)
+    waves = torch.randn(len(REGIONS), 3, 3, 3, generator=generator) * 2
+    ways = torch.randn(len(REGIONS), 3, 1, 3, generator=generator) * 0.03
+    return torch.sin(BASE @ waves).sum(dim=3, keepdim=True) * ways * share.T[:, None, :, None]
+
+
+DIRECTIONS = directions()
+
+
+def album(seed: int, *, rows: int = 8, columns: int = 5, mixes: bool = False) -> Album:
+    """People who differ by `DIRECTIONS`, turned and placed anew in each column."""
+    rng = np.random.default_rng(seed)
+    code = torch.from_numpy(rng.normal(size=(rows, len(REGIONS), 3))).float()
+    mixed: list[tuple[int, int, int, int]] = []
+    if mixes:
+        people = code.clone()
+        for k in range(4 * len(REGIONS)):
+            region, base, donor = k % len(REGIONS), k % rows, (k + 3) % rows
+            own = people[base : base + 1].clone()
+            own[0, region] = people[donor, region]
+            mixed.append((len(code), base, donor, region))
+            code = torch.cat([code, own])
+    landmarks = torch.stack([placed(bent(code), rng) for _ in range(columns)], dim=1)
+    expression = torch.from_numpy(rng.uniform(0, 0.4, (1, columns, EXPRESSIONS))).float()
+    return Album(
+        landmarks,
+        expression.expand(len(code), -1, -1),
+        tuple(range(rows)),
+        tuple(mixed),
+    )
+
+
+def bent(code: torch.Tensor) -> torch.Tensor:
+    """(I, R, 3) -> (I, 478, 3)."""
+    return BASE + torch.einsum("irk,rkld->ild", code, DIRECTIONS)
+
+
+def placed(faces: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """All faces under one turn, size and place."""
+    yaw, size, shift = rng.uniform(-0.4, 0.4), rng.uniform(0.8, 1.1), rng.normal(size=3) * 0.05
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    turn = torch.tensor([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], dtype=torch.float32)
+    return size * faces @ turn.T + torch.from_numpy(shift).float()
+
+
+Fit = tuple[Exchange, Shapes]
+
+
+def fitted(photographs: Sequence[Album] = ()) -> Fit:
+    """To three small albums of people, and `photographs` to be silent about."""
+    albums = [album(seed, rows=20, mixes=True) for seed in (1, 2, 3)]
+    shapes, exchange = Shapes(), Exchange(REGIONS)
+    fit_shapes(shapes, albums)
+    fit_exchange(exchange, shapes, albums, photographs, seed=0, silence=100.0)
+    return exchange, shapes
+
+
+@pytest.fixture(scope="module")
+def fit() -> Fit:
+    return fitted()
+
+
+def swapped(
+    exchange: Exchange, shapes: Shapes, held: Album, rows: tuple[int, int], taken: torch.Tensor
+) -> torch.Tensor:
+    """Row 0 of two onto row 1, under the album's first and second columns: (478, 3)."""
+    (i, j), (a, b) = rows, (0, 1)
+    faces, moods = held.landmarks[[i, j], [a, b]], held.expression[[i, j], [a, b]]
+    neutral = shapes(faces, moods)
+    difference = (neutral[:1] - neutral[1:]) * (taken @ exchange.membership.T)[..., None]
+    return exchange(difference, faces[1:], moods[1:], taken, shapes.mean)[0]
+
+
+def filled() -> Exchange:
+    """With buffers of noise."""
+    torch.manual_seed(0)
+    exchange = Exchange(REGIONS)
+    for name in ("axes", "moods", "mood_mean", "weight"):
+        getattr(exchange, name).normal_(std=0.05)
+    return exchange
+
+
+def test_it_is_silent_where_the_shapes_do_not_differ() -> None:
+    exchange, faces = filled(), album(3).landmarks[:, 0]
+    moods, taken = torch.rand(len(faces), EXPRESSIONS), torch.ones(len(faces), len(REGIONS))
+    moved = exchange(torch.zeros_like(faces), faces, moods, taken, BASE)
+    assert torch.equal(moved, faces)
+    assert not torch.allclose(exchange(torch.ones_like(faces), faces, moods, taken, BASE), faces)
+
+
+def test_twice_the_difference_moves_twice_as_far() -> None:
+    exchange, faces = filled(), album(3).landmarks[:, 0]
+    moods, taken = torch.rand(len(faces), EXPRESSIONS), torch.ones(len(faces), len(REGIONS))
+    difference = 0.1 * torch.randn(faces.shape)
+    once, twice = (exchange(k * difference, faces, moods, taken, BASE) - faces for k in (1.0, 2.0))
+    torch.testing.assert_close(twice, 2 * once, atol=1e-4, rtol=1e-3)
+
+
+def test_regions_that_are_not_taken_do_not_move() -> None:
+    exchange, faces = filled(), album(3).landmarks[:1, 0]
+    moods = torch.rand(1, EXPRESSIONS)
+    share = torch.from_numpy(memberships(REGIONS))
+    difference = torch.randn(faces.shape)
+    for k, region in enumerate(REGIONS):
+        taken = torch.eye(len(REGIONS))[k : k + 1]
+        moved = exchange(difference, faces, moods, taken, BASE)[0]
+        still = share[:, k] < 1e-9
+        assert still.sum() > 20, region
+        torch.testing.assert_close(moved[still], faces[0, still], atol=1e-6, rtol=0)
+        own = share[:, k] > 0.99
+        assert (moved[own] - faces[0, own]).abs().amax(dim=1).min() > 1e-4, region
+
+
+def test_motion_follows_the_heads_turn_size_and_place() -> None:
+    """Of a regression that hears neither turn nor mood."""
+    exchange = filled()
+    exchange.weight[SHAPES:] = 0
+    face, moods, taken = BASE[None], torch.zeros(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
+    difference = torch.randn(face.shape)
+    moved = exchange(difference, face, moods, taken, BASE)
+    both = torch.cat([face, moved])
+    there = placed(both, np.random.default_rng(5))
+    again = exchange(difference, there[:1], moods, taken, BASE)
+    torch.testing.assert_close(again, there[1:], atol=1e-4, rtol=1e-3)
+
+
+def miss(moved: torch.Tensor, truth: torch.Tensor) -> float:
+    """Mean distance of two faces' landmarks, (478, 3) each."""
+    return torch.linalg.vector_norm(moved - truth, dim=1).mean().item()
+
+
+def test_the_fit_recovers_how_rendered_people_differ(fit: Fit) -> None:
+    unseen, whole = album(9), torch.ones(1, len(REGIONS))
+    for rows in ((0, 1), (2, 5), (7, 3)):
+        moved = swapped(*fit, unseen, rows, whole)
+        truth, copied = unseen.landmarks[rows[0], 1], unseen.landmarks[rows[1], 1]
+        assert miss(moved, truth) < 0.3 * miss(copied, truth)
+
+
+def test_the_fit_learns_from_composites_what_one_region_does(fit: Fit) -> None:
+    unseen = album(9, mixes=True)
+    for k, region in enumerate(REGIONS):
+        taken = torch.eye(len(REGIONS))[k : k + 1]
+        mixes = [mix for mix in unseen.mixes if mix[3] == k]
+        off = copied = 0.0
+        for row, base, donor, _ in mixes:
+            truth = unseen.landmarks[row, 1]
+            off += miss(swapped(*fit, unseen, (donor, base), taken), truth)
+            copied += miss(unseen.landmarks[base, 1], truth)
+        assert off < 0.6 * copied, region
+
+
+def test_a_face_that_differs_as_nobody_did_before_is_not_thrown_about(fit: Fit) -> None:
+    """Three albums show fewer ways to differ, and fewer moods, than there are axes."""
+    exchange, shapes = fit
+    moods, taken = torch.rand(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
+    difference = 0.01 * torch.randn(1, LANDMARKS, 3)
+    moved = exchange(difference, shapes.mean[None], moods, taken, shapes.mean)
+    assert miss(moved[0], shapes.mean) < 0.1
+
+
+def photographs(direction: torch.Tensor) -> tuple[Album, ...]:
+    """People whose first coefficient, and nothing else, moves them that way."""
+    albums = []
+    for seed in range(4):
+        rng = np.random.default_rng((11, seed))
+        person = bent(torch.from_numpy(rng.normal(size=(1, len(REGIONS), 3))).float())
+        expression = torch.full((1, 10, EXPRESSIONS), 0.2)
+        expression[0, :, 0] = torch.linspace(0, 1, 10)
+        shown = person + expression[0, :, :1, None] * direction
+        landmarks = torch.cat([placed(shown[k : k + 1], rng) for k in range(10)])
+        albums.append(Album(landmarks[None], expression, (0,)))
+    return tuple(albums)
+
+
+def test_what_expression_does_to_photographs_moves_nothing(fit: Fit) -> None:
+    """In rendered people the mouth's shape says who it is; in photographs it is a smile."""
+    smile, other = (2 * DIRECTIONS[REGIONS.index(one), 0] for one in ("mouth", "nose"))
+    moods, taken = torch.full((1, EXPRESSIONS), 0.2), torch.ones(1, len(REGIONS))
+
+    def motion(known: Fit, difference: torch.Tensor) -> float:
+        exchange, shapes = known
+        moved = exchange(difference[None], shapes.mean[None], moods, taken, shapes.mean)
+        return miss(moved[0], shapes.mean)
+
+    blind = fitted(photographs(smile))
+    assert motion(blind, smile) < 0.5 * motion(fit, smile)
+    assert motion(blind, other) > 0.6 * motion(fit, other)
+
+
+def test_shapes_lose_what_turn_and_expression_say_of_them() -> None:
+    smile = 2 * DIRECTIONS[REGIONS.index("mouth"), 0]
+    shapes = Shapes()
+    albums = photographs(smile)
+    fit_shapes(shapes, [album(1)], albums * 20)
+    one = albums[0]
+    neutral = shapes(one.landmarks[0], one.expression[0])
+    left = (neutral - neutral.mean(dim=0)).norm()
+    raw = one.expression[0, :, :1, None] * smile
+    assert left < 0.5 * (raw - raw.mean(dim=0)).norm()
+    assert neutral.shape == (10, LANDMARKS, 3)
+    assert SEEDS.keys() == set(REGIONS) - {FACE}
