@@ -16,7 +16,10 @@ DIGITS = {"psnr": 2, "pose_error": 1, "colour_error": 1, "tone_error": 1, "backg
 ABSENT = "-"
 
 
-FIRST = ("judge", "second_judge", "psnr_changed_gain", "psnr", "ssim", "gmsd", "_error", "_loss")
+FIRST = (
+    *("judge", "second_judge", "photographs", "avatars", "psnr_changed_gain", "sharpness"),
+    *("psnr", "ssim", "gmsd", "_error", "_loss"),
+)
 """Parts of the keys in the order in which their metrics stand; the rest comes last."""
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from facegraft.adapters import registry, second_judge
 from facegraft.adapters.judge import Judge
+from facegraft.adapters.landmarks import Landmarker
 from facegraft.atomic import replacing
 from facegraft.base_model import BASE, load_base
 from facegraft.benchmark import (
@@ -36,11 +39,15 @@ from facegraft.intervals import figures as with_intervals
 from facegraft.model import Model
 from facegraft.probes import Probes, attribute_errors
 from facegraft.project import Project
+from facegraft.reading_errors import read_by, share_of_the_way, sharpness
 from facegraft.sheets import swap_sheet
 from facegraft.stages.attribute_probes import attribute_probes
 from facegraft.stages.benchmark_data import BenchmarkData, benchmark_data
 from facegraft.stages.dimension_pictures import write_dimensions
+from facegraft.stages.foreign_sources import avatars, photographs
 from facegraft.stages.galleries import gallery
+from facegraft.stages.inputs import Eyes
+from facegraft.stages.landmarks import read_crop
 from facegraft.stages.progress import Progress
 
 SHEET_PAIRS, SHEET_REGIONS = 64, 6
@@ -80,6 +87,7 @@ class Measured:
     notes: dict[str, str]
     costs: Costs
     dimensions: DimensionReport
+    sheets: dict[str, Image.Image]
 
 
 def benchmark(
@@ -166,8 +174,21 @@ def _measured(
     report: Progress,
 ) -> Measured:
     further, notes = _judges(project, data, report)
+    eyes = Eyes(Judge(), Landmarker())
     further.append(attribute_errors(probes, data.people))
+    further.append(read_by(partial(read_crop, eyes.landmarker)))
+    further.append(sharpness(data.people))
     columns = measure_pairs(model, data.people, pairs, further, report)
+    for judge in ("judge", "second_judge"):
+        columns |= share_of_the_way(columns, judge)
+    sheets = {}
+    for name, measure in (("photographs", photographs), ("avatars", avatars)):
+        foreign = measure(project, model, eyes, data.people, pairs, section.seed, report)
+        if foreign is None:
+            notes[f"{name}_similarity_source"] = NOT_INSTALLED
+        else:
+            columns |= foreign.columns
+            sheets[name] = foreign.sheet
     regions, unknown = _region_pairs(section, model, data)
     columns |= measure_regions(model, data.regions, regions)
     report(len(pairs), len(pairs), "benchmark: intervals")
@@ -184,6 +205,7 @@ def _measured(
         notes=notes | unknown,
         costs=costs(model, first.source, first.target),
         dimensions=dimensions,
+        sheets=sheets,
     )
 
 
@@ -239,6 +261,9 @@ def _write(
     if regions:
         with replacing(folder / "regions.jpg") as path:
             swap_sheet(model, data.regions, regions).save(path, format="JPEG", quality=88)
+    for name, sheet in measured.sheets.items():
+        with replacing(folder / f"{name}.jpg") as path:
+            sheet.save(path, format="JPEG", quality=88)
     few = _spread(pairs, section.dimension_pairs)
     write_dimensions(folder, model, data.people, few, measured.dimensions)
     with replacing(folder / "README.md") as path:
@@ -324,7 +349,8 @@ def _markdown(measured: Measured) -> str:
             as_markdown(lines(measured.figures, measured.notes)),
             "",
             f"`swaps.jpg`: {min(SHEET_PAIRS, measured.pairs)} swaps, none picked; `regions.jpg`: "
-            "one sub-dimension at a time.",
+            "one sub-dimension at a time; `photographs.jpg`, `avatars.jpg`: such sources onto "
+            "characters, none picked.",
             "",
             "## Dimensions",
             "",
