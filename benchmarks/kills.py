@@ -37,7 +37,8 @@ from tests.tiny_road import new_project, run_road
 LIST = "killed.csv"
 AT_WORK = ("PENDING", "RUNNING", "CANCELLING")
 QUIET = {"FACEGRAFT_CRON_SWAP_QUEUE": "", "FACEGRAFT_CRON_RETRAIN": ""}
-START_SECONDS = 400.0
+START_SECONDS = 60.0
+"""Looked for so long at once; a start may take longer."""
 IDLE_SECONDS = 600.0
 """Without a new outcome for so long, the list is stuck."""
 
@@ -68,23 +69,35 @@ class Trial:
         return len(self.seen)
 
     def up(self) -> Live:
-        """The servers; started if they are not up."""
-        if self.serve is not None and self.serve.poll() is None and self.live is not None:
-            return self.live
+        """The servers; started if they are not up.
+
+        Raises:
+            TimeoutError: they are not ready yet.
+        """
+        if self.serve is None or self.serve.poll() is not None:
+            self.serve, self.live = self._start(), None
+        if self.live is None:
+            addresses = wait_for(lambda: running(self.project), START_SECONDS)
+            self.marks.add(self.mark())
+            self.live = Live(self.project, addresses, self.http)
+        return self.live
+
+    def up_at_last(self) -> Live | None:
+        """The servers; None as long as they are not ready."""
+        with suppress(TimeoutError):
+            return self.up()
+        return None
+
+    def _start(self) -> subprocess.Popen[bytes]:
         self.starts += 1
-        log = (self.project.root / "serve.log").open("ab")
-        with log:
-            self.serve = subprocess.Popen(
+        with (self.project.root / "serve.log").open("ab") as log:
+            return subprocess.Popen(
                 [sys.executable, "-m", "flows.services"],
                 cwd=self.project.root,
                 env={**os.environ, **QUIET},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        addresses = wait_for(lambda: running(self.project), START_SECONDS)
-        self.marks.add(self.mark())
-        self.live = Live(self.project, addresses, self.http)
-        return self.live
 
     def mark(self) -> str:
         return family.read_mark(family_record(self.project))
@@ -212,7 +225,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="facegraft-kills-") as folder:
         with trial(Path(folder) / "project", given.jobs) as made:
             run(made, given.jobs, given.kills, random.Random(given.seed))
-            live = made.up()
+            live = wait_for(made.up_at_last, IDLE_SECONDS)
             with suppress(TimeoutError):
                 wait_for(lambda: at_rest(live) == 0, 120.0)
             busy = at_rest(live)

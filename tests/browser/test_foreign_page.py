@@ -136,7 +136,7 @@ def test_the_dashboards_own_form_starts_a_swap(live: Live, browser: Chrome) -> N
     def fields() -> list[Any]:
         return browser.find_elements(By.TAG_NAME, "textarea")
 
-    wait_for(lambda: "Source: the face to take" in browser.page_source and len(fields()) > 1, 40.0)
+    wait_for(lambda: "Source: the face to take" in browser.page_source and len(fields()) > 1, 90.0)
     for field, key in zip(fields(), ("test-000/i02/a01", "test-000/i01/a02"), strict=False):
         field.send_keys(key)
     browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
@@ -144,6 +144,6 @@ def test_the_dashboards_own_form_starts_a_swap(live: Live, browser: Chrome) -> N
     def started() -> list[dict[str, Any]]:
         return [run for run in live.runs("swap") if run["id"] not in before]
 
-    run = live.finish(wait_for(started, 40.0)[0]["id"])
+    run = live.finish(wait_for(started, 90.0)[0]["id"], 600.0)
     assert run["state_type"] == "COMPLETED", run["state"]["message"]
     assert run["parameters"]["source"] == "test-000/i02/a01"
