@@ -23,6 +23,9 @@ from facegraft.errors import FacegraftError
 from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair
 from facegraft.model import Model
 
+CHUNK = 50
+"""Pairs whose latents, half a megabyte each, are held at once."""
+
 
 class Uncalibrated(FacegraftError):
     """Same and different cannot be told apart, so no threshold can be trusted."""
@@ -129,16 +132,31 @@ def calibrate(model: Model, grids: Sequence[Grid], params: EvaluateParams) -> Ca
     z = [encode_grid(model, grid) for grid in grids]
     rng = np.random.default_rng((params.seed, 1))
     people = [grid.people for grid in grids]
-    draws = [_draw(rng, z, people) for _ in range(params.calibration_pairs)]
-    first, person, attributes, other = (torch.stack(column) for column in zip(*draws, strict=True))
-    identity = identity_loss_per_pair(model.layout, person, first)
-    different_identity = identity_loss_per_pair(model.layout, other, first)
-    attribute = attribute_loss_per_pair(model.layout, attributes, first)
-    different_attribute = attribute_loss_per_pair(model.layout, other, first)
+    measured: list[Tensor] = []
+    for start in range(0, params.calibration_pairs, CHUNK):
+        count = min(CHUNK, params.calibration_pairs - start)
+        draws = [_draw(rng, z, people) for _ in range(count)]
+        measured.append(_losses(model, *map(torch.stack, zip(*draws, strict=True))))
+    identity, different_identity, attribute, different_attribute = torch.cat(measured, dim=1)
     return Calibration(
         identity_loss=_separate(identity, different_identity, params),
         attribute_loss=_separate(attribute, different_attribute, params),
         pairs=params.calibration_pairs,
+    )
+
+
+def _losses(
+    model: Model, first: Tensor, person: Tensor, attributes: Tensor, other: Tensor
+) -> Tensor:
+    """Both losses between equals and between unequals, (4, pairs)."""
+    layout = model.layout
+    return torch.stack(
+        [
+            identity_loss_per_pair(layout, person, first),
+            identity_loss_per_pair(layout, other, first),
+            attribute_loss_per_pair(layout, attributes, first),
+            attribute_loss_per_pair(layout, other, first),
+        ]
     )
 
 
