@@ -23,6 +23,10 @@ SUBPIXEL_BITS = 4
 FINE, COARSE = 1 / 28, 1 / 10
 """Reach of a splatted point, in halves of the side: where points lie close, and elsewhere."""
 
+GRAZING, FACING = 0.2, 0.3
+"""Cosine to the viewer up to which a surface is not believed, since what lies behind its edge mixes
+in; and how much more it takes to be believed in full."""
+
 FIELD = 64
 """Pixels of the splatted fields, whatever the picture's size."""
 
@@ -123,7 +127,7 @@ def facing(landmarks: Tensor) -> Tensor:
         at.index_add_(1, corners[:, k], normals)
     at = F.normalize(at, dim=2)
     at = torch.cat([at[:, :SURFACE], at[:, [33] * 5 + [263] * 5]], dim=1)
-    return ((-at[..., 2] - 0.05) / 0.2).clamp(0.0, 1.0)
+    return ((-at[..., 2] - GRAZING) / FACING).clamp(0.0, 1.0)
 
 
 def splat(places: Tensor, values: Tensor, weights: Tensor, sigma: float, ridge: float) -> Tensor:
