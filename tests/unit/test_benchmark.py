@@ -92,7 +92,7 @@ def test_baselines_stand_beside_the_model_and_are_what_they_are_called() -> None
     assert {key.split("/")[0] for key in figures} == set(ROWS)
     assert figures["copy_target/judge_similarity_target"] == pytest.approx(1.0)
     assert figures["copy_source/judge_similarity_source"] == pytest.approx(1.0)
-    assert figures["copy_source/identity_loss"] == pytest.approx(0.0, abs=1e-5)
+    assert figures["copy_source/identity_loss"] == pytest.approx(0.0, abs=1e-4)
     assert figures["copy_target/attribute_loss"] == pytest.approx(0.0, abs=1e-5)
     assert figures["copy_target/judge_closer_to_source"] == 0.0
     assert figures["copy_source/judge_closer_to_source"] == 1.0
