@@ -1,4 +1,4 @@
-"""M10-M12: the step, resuming bit for bit, the stop, the refusal of NaN."""
+"""M10-M12: the phases, the step, resuming bit for bit, the stop, the refusal of NaN."""
 
 from __future__ import annotations
 
@@ -6,177 +6,185 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import CHANGED_LEVEL, MOVED, Batch, BatchError, draw_batch, drawn_ahead
+from facegraft.batches import NoReadings, draw_pairs, person_faces
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
-from facegraft.dataset import Mix
+from facegraft.dataset import Grid, Person
+from facegraft.decoder import Decoder
+from facegraft.faces import Faces
 from facegraft.heldout import all_below
-from facegraft.model import ModelConfig
-from facegraft.moves import taken_elements
+from facegraft.latents import fuse, source_weights
+from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair, perceptual_loss
+from facegraft.model import drawn_faces
 from facegraft.training import (
     NonFiniteLoss,
     TrainState,
+    begin,
+    draw,
     follow,
-    init_state,
     parameter_groups,
+    phase_of,
+    phases,
     scheduled_rate,
+    step_losses,
     train,
 )
 from tests import tiny
+from tests.album_pictures import PEOPLE
 
-PATENT_LOSSES = {"identity_loss", "attribute_loss", "mse_loss", "perceptual_loss"}
-
-
-def weights(state: TrainState) -> dict[str, torch.Tensor]:
-    return {
-        **state.model.state_dict(),
-        **{f"ema/{k}": v for k, v in state.ema.state_dict().items()},
-    }
+READ = {"identity_teacher_loss", "attribute_teacher_loss", "contrast_loss", "consistency_loss"}
+PATENT = {"identity_loss", "attribute_loss", "mse_loss", "perceptual_loss"}
+DRAWN = PATENT | {"swap_loss", "feature_loss"}
 
 
-def assert_same(one: TrainState, other: TrainState) -> None:
-    mine, theirs = weights(one), weights(other)
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+def about_to_draw() -> TrainState:
+    """Nothing is taught, but what is settled before each phase is."""
+    state, section = tiny.state(), tiny.train_params()
+    for phase in phases(section):
+        state.step = phase.first
+        begin(phase, state, [tiny.faces()], section, [])
+    return state
 
 
-def test_a_batch_holds_the_true_swap_of_each_pair() -> None:
-    section, grid = tiny.train_params(batch_pairs=8), tiny.faces()
-    batch = draw_batch([grid], section, step=3)
-    columns = section.batch_attributes
-    assert (batch.true_swap // columns == batch.source // columns).all()
-    assert (batch.true_swap % columns == batch.target % columns).all()
-    assert (batch.identity[batch.source] != batch.identity[batch.target]).all()
-    true_swap, target = batch.images[batch.true_swap], batch.images[batch.target]
-    differs = ((true_swap - target).abs() > CHANGED_LEVEL).any(dim=1, keepdim=True)
-    expected = torch.nn.functional.max_pool2d(differs.float(), 3, stride=1, padding=1)
-    assert torch.equal(batch.changed, expected)
-    shows = torch.from_numpy(np.isin(grid.regions, (2, 3, 4, 5)))  # eyes, brows, nose, mouth
-    for k, key in enumerate(batch.keys[i] for i in batch.true_swap.tolist()):
-        other = batch.keys[int(batch.target[k])]
-        features = shows[grid.keys == key][0] | shows[grid.keys == other][0]
-        assert torch.equal(batch.features[k, 0], features.float())
-    assert batch.changed.mean() > 0
+def test_reading_comes_first_then_drawing_and_plain_vectors_do_both_at_once() -> None:
+    assert set(tiny.train_params().weights.model_dump()) == READ | DRAWN
+    for vector_only, last in ((False, DRAWN), (True, READ | DRAWN)):
+        section = tiny.train_params(vector_only=vector_only, steps=3)
+        steps = list(train(tiny.state(vector_only=vector_only), [tiny.faces()], section))
+        assert [m.step for m in steps] == [1, 2, 3]
+        assert [set(m.losses) for m in steps] == [READ, last, last]
 
 
-def test_a_region_swap_takes_one_region_and_the_mixed_row_is_its_truth() -> None:
-    grid = replace(tiny.faces(rows=6), mixes=(Mix(4, 0, 1, "eyes"), Mix(5, 2, 3, "whiskers")))
-    section = tiny.train_params(batch_pairs=40, batch_regions=30, batch_identities=3)
-    batch = draw_batch([grid], section, step=0)
-    rows = batch.identity.view(-1, section.batch_attributes)[:, 0].tolist()
-    assert rows == [0, 1, 4]  # "whiskers" is no sub-dimension: that row is never taken apart
-    assert batch.transplant.count("eyes") == 30
-    assert batch.transplant.count(None) == 10
-    source, target, truth = (
-        batch.identity[k] for k in (batch.source, batch.target, batch.true_swap)
-    )
-    seen = {(int(s), int(t), int(y)) for s, t, y, part
-            in zip(source, target, truth, batch.transplant, strict=True) if part}  # fmt: skip
-    assert seen == {(1, 0, 4), (4, 0, 4), (0, 4, 0)}
+def test_a_phase_knows_its_steps_and_draws_what_it_learns_from() -> None:
+    section = tiny.train_params(teach_steps=2)
+    assert [(p.first, p.last) for p in phases(section)] == [(0, 2), (2, 4)]
+    assert [phase_of(step, section).draws for step in range(4)] == [False, False, True, True]
+    short = tiny.train_params(teach_steps=9)
+    assert all(phase_of(step, short).reads for step in range(4))
+    for phase in phases(section):
+        block, pairs = draw(phase, [tiny.faces()], [], section, phase.first)
+        assert (block is not None, pairs is not None) == (phase.reads, phase.draws)
 
 
-def test_points_are_moved_by_pairs_whose_truth_the_block_holds() -> None:
-    grid = replace(tiny.faces(rows=6), mixes=(Mix(4, 0, 1, "eyes"),))
-    section = tiny.train_params(batch_identities=3)
-    batch = draw_batch([grid], section, step=0)
-    rows, columns = batch.identity.tolist(), section.batch_attributes
-    seen = set()
-    for source, target, truth, part in zip(
-        batch.moved_source.tolist(), batch.moved_target.tolist(), batch.moved_swap.tolist(),
-        batch.moved_part, strict=True,
-    ):  # fmt: skip
-        assert truth % columns == target % columns
-        seen.add((rows[source], rows[target], rows[truth], part))
-    assert {way for way in seen if way[3]} == {
-        (1, 0, 4, "eyes"), (4, 0, 4, "eyes"), (0, 4, 0, "eyes"),
-    }  # fmt: skip
-    assert all(source == truth for source, _, truth, part in seen if part is None)
-    many = draw_batch([tiny.faces(rows=9)], tiny.train_params(batch_identities=9), step=0)
-    assert len(many.moved_part) == len(many.moved_swap) == MOVED
-
-
-def test_what_a_swap_takes_of_the_vectors_is_told_element_by_element() -> None:
+def test_the_encoder_that_draws_is_the_averaged_one_and_stays() -> None:
+    section = tiny.train_params(teach_steps=3, steps=5)
     state = tiny.state()
-    layout = state.model.layout
-    taken = taken_elements(layout, [None, "nose"])
-    owners = [k for k in layout.vector_dimensions for _ in range(layout.sizes[k])]
-    assert taken.shape == (2, len(owners))
-    for row, dimensions in zip(taken, (layout.identity_dimensions, (8,)), strict=True):
-        assert {k for k, on in zip(owners, row.tolist(), strict=True) if on} == set(dimensions)
+    loop = train(state, [tiny.faces()], section)
+    for _ in range(3):
+        next(loop)
+    taught = {k: v.clone() for k, v in state.ema.encoder.state_dict().items()}
+    learnt = state.model.encoder.state_dict()
+    assert any(not torch.equal(taught[name], learnt[name]) for name in taught)
+    fresh = {k: v.clone() for k, v in state.model.decoder.state_dict().items()}
+    assert [m.step for m in loop] == [4, 5]
+    for encoder in (state.model.encoder, state.ema.encoder):
+        assert all(torch.equal(taught[k], v) for k, v in encoder.state_dict().items())
+    moved = {k for k, v in state.model.decoder.state_dict().items() if not torch.equal(v, fresh[k])}
+    assert {"exchange.weight", "outline.move", "judgement.share.weight"} <= moved
 
 
-def test_without_mixes_every_pair_is_a_whole_swap() -> None:
-    batch = draw_batch([tiny.faces()], tiny.train_params(batch_regions=2), step=1)
-    assert set(batch.transplant) == {None}
+def test_both_models_have_one_mean_face_and_one_geometry() -> None:
+    state = tiny.state()
+    unfitted = state.model.encoder.state_dict()["shapes.mean"].clone()
+    list(train(state, [tiny.faces()], tiny.train_params(steps=2)))
+    mine, theirs = state.model.state_dict(), state.ema.state_dict()
+    assert not torch.equal(mine["encoder.shapes.mean"], unfitted)
+    geometry = [name for name in mine if name.startswith(("decoder.exchange", "decoder.outline"))]
+    assert len(geometry) > 5
+    for name in (*geometry, "encoder.shapes.mean", "encoder.shapes.spoken"):
+        assert torch.equal(mine[name], theirs[name]), name
 
 
-def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    section, grid = tiny.train_params(), tiny.faces()
-    one, same = draw_batch([grid], section, 5), draw_batch([grid], section, 5)
-    assert torch.equal(one.images, same.images)
-    assert not torch.equal(one.images, draw_batch([grid], section, 6).images)
+def test_the_average_starts_anew_with_the_drawing() -> None:
+    section = tiny.train_params(teach_steps=3, steps=5, ema_decay=0.9)
+    state = tiny.state()
+    loop = train(state, [tiny.faces()], section)
+    for _ in range(3):
+        next(loop)
+    name = "decoder.judgement.layers.0.conv.weight"
+    before = state.model.state_dict()[name].clone()
+    next(loop)
+    after, averaged = state.model.state_dict()[name], state.ema.state_dict()[name]
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(averaged, before + 0.9 * (after - before))
 
 
-def test_what_is_drawn_ahead_is_what_would_have_been_drawn() -> None:
-    section, grids = tiny.train_params(steps=5), [tiny.faces()]
-
-    def draw(step: int) -> Batch:
-        return draw_batch(grids, section, step)
-
-    ahead = list(drawn_ahead(draw, section, 2))
-    assert [batch.keys for batch in ahead] == [draw(step).keys for step in (2, 3, 4)]
-    assert not list(drawn_ahead(draw, section, 5))
-    with pytest.raises(BatchError, match=r"fewer than train\.batch_grids"):
-        next(train(tiny.state(), grids, tiny.train_params(batch_grids=2)))
+def test_what_was_not_read_cannot_be_trained_on() -> None:
+    for teach_steps in (1, 0):
+        section = tiny.train_params(teach_steps=teach_steps)
+        state = tiny.state(teach_steps=teach_steps)
+        with pytest.raises(NoReadings, match="grid train-000 was not read"):
+            next(train(state, [replace(tiny.faces(), readings=None)], section))
 
 
-def test_too_few_grids_are_refused() -> None:
-    with pytest.raises(BatchError, match=r"1 training grids, fewer than train\.batch_grids"):
-        draw_batch([tiny.faces()], tiny.train_params(batch_grids=2), 0)
+def test_characters_and_people_are_held_to_the_patents_losses() -> None:
+    """Each swap by hand, source and target in their places."""
+    state, section = about_to_draw(), tiny.train_params(batch_people=1)
+    model, encoder = state.model.eval(), state.ema.encoder
+    assert isinstance(model.decoder, Decoder)
+    pairs = draw_pairs([tiny.faces()], PEOPLE[:1], section, 1)
+    identity, attribute, rebuilt = [], [], []
+    with torch.no_grad():
+        for k, part in enumerate(pairs.parts):
+            one, other, true = (x[k : k + 1] for x in (pairs.source, pairs.target, pairs.true_swap))
+            z_target = encoder(other)
+            weights = source_weights(model.layout, part and (part,))
+            fused = fuse(model.layout, encoder(one), z_target, weights)
+            drawn = model.decoder.draw(model.decoder.plan(fused, true.landmarks), power=1.0)
+            z = encoder(drawn_faces(drawn, other))
+            identity.append(identity_loss_per_pair(model.layout, z, fused))
+            attribute.append(attribute_loss_per_pair(model.layout, z, z_target))
+            if k == 0:
+                again = model.decoder(z_target)
+                rebuilt.append(perceptual_loss(z_target, encoder(drawn_faces(again, other))))
+    phase = phase_of(1, section)
+    values = step_losses(state, phase, (None, pairs), section)
+    assert len(identity) == section.batch_pairs + 1
+    expected = {"identity_loss": torch.cat(identity), "attribute_loss": torch.cat(attribute)}
+    for name, losses in expected.items():
+        assert values[name].item() == pytest.approx(losses.mean().item(), rel=1e-3), name
+    assert values["perceptual_loss"].item() == pytest.approx(rebuilt[0].item(), abs=1e-9)
+    assert values["mse_loss"].item() < 1e-9  # by all the target's own latents, the target
 
 
-def test_blocks_of_several_grids_keep_their_people_and_pairs_apart() -> None:
-    grids = [tiny.faces("train-000"), tiny.faces("train-001")]
-    section = tiny.train_params(batch_grids=2)
-    batch = draw_batch(grids, section, 0)
-    half = section.batch_identities * section.batch_attributes
-    assert len(batch.images) == len(batch.anchors) == len(batch.keys) == 2 * half
-    assert len(batch.identity.unique()) == 2 * section.batch_identities
-    for index in (batch.source, batch.target, batch.true_swap, batch.reconstructed):
-        first, second = index.chunk(2)
-        assert (first < half).all()
-        assert (second >= half).all()
-        assert second.max() < 2 * half
+def test_people_are_told_apart_while_reading_and_teach_nothing_that_is_not_known() -> None:
+    state, section = tiny.state(), tiny.train_params()
+    state.model.eval()  # batch norm would mix the pictures
+    phase = phases(section)[0]
+
+    def losses(people: list[Person]) -> dict[str, float]:
+        batch = draw(phase, [tiny.faces()], people, section, 0)
+        return {k: v.item() for k, v in step_losses(state, phase, batch, section).items()}
+
+    alone, joined = losses([]), losses(PEOPLE)
+    changed = {name for name in alone if joined[name] != pytest.approx(alone[name], rel=1e-5)}
+    assert changed == {"contrast_loss"}
 
 
-def test_a_grid_smaller_than_the_block_is_refused_by_name() -> None:
-    with pytest.raises(BatchError, match="grid train-000 is 4 x 3, smaller than"):
-        draw_batch([tiny.faces()], tiny.train_params(batch_identities=5), 0)
+def test_training_with_people_learns_to_tell_them_apart() -> None:
+    def taught(people: list[Person]) -> float:
+        changes = {"teach_steps": 150, "steps": 150, "learning_rate": 1e-2, "batch_people": 2}
+        state, section = tiny.state(**changes), tiny.train_params(**changes)
+        for _ in train(state, [tiny.faces()], section, people):
+            pass
+        return spread(state)
+
+    assert taught(PEOPLE[:2]) > taught([]) + 0.3
 
 
-def test_teaching_comes_first_then_all_losses_are_reported() -> None:
-    section = tiny.train_params()
-    steps = list(train(tiny.state(), [tiny.faces()], section))
-    assert [m.step for m in steps] == [1, 2, 3, 4]
-    assert not PATENT_LOSSES & set(steps[0].losses)
-    known = set(section.weights.model_dump()) - {"paint_loss"}  # these points have no strokes
-    assert set(steps[1].losses) == known
-    plain = tiny.train_params(vector_only=True)
-    last = list(train(tiny.state(vector_only=True), [tiny.faces()], plain))[-1]
-    of_texture = {"flow_loss", "shift_loss", "tint_loss", "sight_loss"}
-    assert set(last.losses) == known - of_texture
-    unknown = replace(tiny.faces(), anchors=np.zeros((4, 3, 0, 3), np.float16))
-    state = init_state(section, ModelConfig.from_params(section, [unknown]), unknown)
-    last = list(train(state, [unknown], section))[-1]
-    of_points = {"anchor_loss", "shift_loss", "tint_loss", "sight_loss"}
-    assert set(last.losses) == known - of_points
-    assert last.losses["flow_loss"] >= 0
+@torch.no_grad()
+def spread(state: TrainState) -> float:
+    """How much likelier z_id holds a person's pictures for one than for two people's."""
+    model, layout = state.model.eval(), state.model.layout.bare
+    faces = Faces.joined([person_faces(one, [0, 1]) for one in PEOPLE[:2]])
+    z_id = torch.nn.functional.normalize(layout.z_id(model.encoder.vectors_alone(faces)), dim=1)
+    near = z_id @ z_id.T
+    return ((near[0, 1] + near[2, 3]) / 2 - near[:2, 2:].mean()).item()
 
 
-def test_the_loop_learns_a_grid_by_heart() -> None:
-    # Without texture: with it the first swap is a copy of the target, which is close already.
+def test_plain_vectors_learn_a_grid_by_heart() -> None:
     changes = {
         "steps": 120,
         "channels": 8,
@@ -192,21 +200,31 @@ def test_the_loop_learns_a_grid_by_heart() -> None:
         assert late < 0.6 * steps[0].losses[name], name
 
 
+def test_drawing_is_learnt() -> None:
+    changes = {"steps": 31, "learning_rate": 0.01, "batch_pairs": 4, "decoder_channels": 8}
+    with tiny.float64():
+        steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
+    drawn = [m.losses["swap_loss"] for m in steps[1:]]
+    assert sum(drawn[-6:]) < 0.8 * sum(drawn[:6])
+
+
 def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    section, grids = tiny.train_params(), [tiny.faces()]
-    whole = tiny.state()
-    list(train(whole, grids, section))
-    first = tiny.state()
-    loop = train(first, grids, section)
-    next(loop), next(loop)
-    save_state(first, tmp_path / "last.safetensors", recipe="r")
-    torch.manual_seed(999)
-    resumed = tiny.state()
-    load_state(resumed, tmp_path / "last.safetensors")
-    assert resumed.step == 2
-    assert [m.step for m in train(resumed, grids, section)] == [3, 4]
-    assert_same(resumed, whole)
-    assert checkpoint_recipe(tmp_path / "last.safetensors") == ("r", 2)
+    """Amid the reading, at the border of the phases, and amid the drawing."""
+    for vector_only in (False, True):
+        changes = {"vector_only": vector_only, "teach_steps": 2, "steps": 5, "init": "base"}
+        section, grids = tiny.train_params(**changes), [tiny.faces()]
+        whole = tiny.state(**changes)
+        for _ in train(whole, grids, section, PEOPLE):
+            save_state(whole, tmp_path / f"{whole.step}.safetensors", recipe="r")
+        expected = (tmp_path / "5.safetensors").read_bytes()
+        for step in (1, 2, 4):
+            torch.manual_seed(999)
+            resumed = tiny.state(**changes)
+            load_state(resumed, tmp_path / f"{step}.safetensors")
+            assert [m.step for m in train(resumed, grids, section, PEOPLE)] == [*range(step + 1, 6)]
+            save_state(resumed, tmp_path / "resumed.safetensors", recipe="r")
+            assert (tmp_path / "resumed.safetensors").read_bytes() == expected, step
+        assert checkpoint_recipe(tmp_path / "2.safetensors") == ("r", 2)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
@@ -224,12 +242,20 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
 
 
 def test_nan_stops_before_the_weights_are_touched() -> None:
-    state, grid = tiny.state(), tiny.faces()
-    grid.identity_code[:] = math.nan
-    before = {k: v.clone() for k, v in state.model.named_parameters()}
-    with pytest.raises(NonFiniteLoss, match=r"step 0: .*identity_teacher_loss=nan.*train-000/"):
-        next(train(state, [grid], tiny.train_params()))
-    assert all(torch.equal(before[k], v) for k, v in state.model.named_parameters())
+    def refused(state: TrainState, grid: Grid, match: str) -> None:
+        before = {k: v.clone() for k, v in state.model.named_parameters()}
+        with pytest.raises(NonFiniteLoss, match=match):
+            next(train(state, [grid], tiny.train_params()))
+        after = dict(state.model.named_parameters())
+        assert all(torch.equal(before[k], v) or v.isnan().any() for k, v in after.items())
+
+    unknown = tiny.faces()
+    unknown.identity_code[:] = math.nan
+    refused(tiny.state(), unknown, r"step 0: .*identity_teacher_loss=nan.*images train-000/")
+    drawing = about_to_draw()
+    assert isinstance(drawing.model.decoder, Decoder)
+    drawing.model.decoder.judgement.tone.bias.data.fill_(math.nan)
+    refused(drawing, tiny.faces(), r"step 1: .*swap_loss=nan.*images train-000/")
 
 
 def test_the_average_follows_at_its_decay() -> None:
