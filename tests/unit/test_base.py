@@ -150,7 +150,7 @@ def test_the_recipe_imports_the_first_people_and_keeps_the_others_for_measuring(
 ) -> None:
     monkeypatch.setattr(stage, "PHOTOGRAPHED", 2)
     stage._import_photographs(own, tiny.params(), silent)
-    people = [person for split in SPLITS for person in load_people(own.data, split, 32)]
+    people = [person for split in SPLITS for person in load_people(own.data, split, 128)]
     assert {person.identity_id for person in people} == {"orl/s1", "orl/s2"}
     assert sum(len(person.images) for person in people) == 20
 

@@ -16,6 +16,7 @@ from facegraft.checkpoint import CheckpointError, save_model
 from facegraft.config import Params
 from facegraft.model import Model, ModelConfig
 from facegraft.project import Project
+from facegraft.stages import benchmark as stage
 from facegraft.stages import rendering
 from facegraft.stages.benchmark import (
     NOT_INSTALLED,
@@ -63,9 +64,10 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Iterato
 
 @pytest.fixture(scope="module")
 def outcome(project: Project, params: Params) -> Outcome:
-    """Of all pairs, without the second judge."""
+    """Of all pairs, without the second judge and drawn avatars."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(second_judge, "installed", lambda: False)
+        patch.setattr(stage, "avatars", lambda *_: None)
         return benchmark(project, params, str(project.model), silent)
 
 
@@ -88,10 +90,22 @@ def test_the_whole_benchmark(project: Project, params: Params, outcome: Outcome)
     assert {k for k in figures if k.startswith("model/psnr_changed_gain_")} == {
         f"model/psnr_changed_gain_{part}" for part in params.train.identity
     }
-    assert written["notes"] == {SECOND_JUDGE: NOT_INSTALLED}
+    absent = (SECOND_JUDGE, "avatars_similarity_source")
+    assert written["notes"] == dict.fromkeys(absent, NOT_INSTALLED)
+    for metric in ("similarity_source", "similarity_target", "closer_to_source", "found"):
+        assert figures[f"model/photographs_{metric}"]["pairs"] == 6
+    assert figures["copy_target/eye_opening_error"]["pairs"] == 6
+    assert figures["model/judge_share_of_the_way"]["pairs"] == 6
+    assert figures["copy_source/sharpness_mouth"]["mean"] > 0
     assert written["costs"]["flops"] > 0
     assert len(written["dimensions"]["whole"]) == 18
-    for name in ("swaps.jpg", "regions.jpg", "dimensions.png", "dimension_rows.jpg"):
+    for name in (
+        "swaps.jpg",
+        "regions.jpg",
+        "photographs.jpg",
+        "dimensions.png",
+        "dimension_rows.jpg",
+    ):
         with Image.open(outcome.folder / name) as picture:
             assert picture.width > 300
     assert "not installed" in outcome.text
