@@ -151,8 +151,8 @@ def _pairs(
     hard = torch.nn.functional.one_hot(
         exchange.membership.argmax(1), exchange.membership.shape[1]
     ).to(shapes.mean)
-    whole = torch.ones_like(hard[:, 0])
-    taken = torch.where(region[:, None] < 0, whole, hard.T[region.clamp_min(0)])
+    every = torch.ones_like(hard[:, 0])
+    taken = torch.where(region[:, None] < 0, every, hard.T[region.clamp_min(0)])
     difference = (neutral[source, a] - neutral[target, b]) * taken[..., None]
     landmarks = grid.landmarks[target, b]
     _, scale, turn = canonical(landmarks, shapes.mean)
