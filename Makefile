@@ -58,7 +58,7 @@ format: $(READY) ## let ruff rewrite what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-base: $(READY) ## make the shipped base weights anew (three hours on 2 cores; resumable)
+base: $(READY) ## make the shipped base weights anew (about an hour on 2 cores; resumable)
 	@$(PY) -m facegraft.cli base
 
 bench: $(READY) ## how fast rendering, swapping, training and the data gate are here

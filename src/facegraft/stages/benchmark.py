@@ -182,13 +182,13 @@ def _measured(
     for judge in ("judge", "second_judge"):
         columns |= share_of_the_way(columns, judge)
     sheets = {}
-    for name, measure in (("photographs", photographs), ("avatars", avatars)):
+    for kind, measure in (("photographs", photographs), ("avatars", avatars)):
         foreign = measure(project, model, eyes, data.people, pairs, section.seed, report)
         if foreign is None:
-            notes[f"{name}_similarity_source"] = NOT_INSTALLED
+            notes[f"{kind}_similarity_source"] = NOT_INSTALLED
         else:
             columns |= foreign.columns
-            sheets[name] = foreign.sheet
+            sheets[kind] = foreign.sheet
     regions, unknown = _region_pairs(section, model, data)
     columns |= measure_regions(model, data.regions, regions)
     report(len(pairs), len(pairs), "benchmark: intervals")
