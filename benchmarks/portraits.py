@@ -2,9 +2,9 @@
 
     python -m benchmarks.portraits [--model MODEL] [--size 1024] [--out build/portraits]
 
-Ten rendered characters in portraits of `size` pixels, each onto the next. Sharpness is the deviation
-of the Laplacian inside the face, over that of the source bent alone; 1 is as sharp as the source's own
-pixels. Writes a sheet to look at.
+Ten rendered characters in portraits of `size` pixels, each onto the next. Sharpness is the
+deviation of the Laplacian inside the face, over that of the source bent alone; 1 is as sharp as the
+source's own pixels. Writes a sheet to look at.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from facegraft.characters.grids import draw_split
 from facegraft.characters.render import render_head
 from facegraft.decoder import Decoded
 from facegraft.images import contact_sheet, save_picture
-from facegraft.portrait import Portrait, _box, _enlarged, _from_picture, _places, _plane, draw_portrait
+from facegraft.portrait import bent_source, draw_portrait
 from facegraft.project import Project
 from facegraft.stages.benchmark import find_model
 from facegraft.stages.inputs import Eyes, Input, read_input
 
 PORTRAITS = 10
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="base")
@@ -81,16 +83,9 @@ def drawn(folder: Path, size: int) -> list[Path]:
 
 def sharpness(decoded: Decoded, source: Input, target: Input, image: np.ndarray) -> float:
     """Deviation of the Laplacian where the source is shown, over that of the source bent alone."""
-    assert decoded.share is not None
-    assert decoded.sight is not None
-    portrait: Portrait = target.portrait
-    size = decoded.share.shape[-1]
-    top, left, bottom, right = box = _box(portrait, size)
-    here = _places(portrait, box)
-    shown = (_enlarged(_plane(decoded.sight.own), here) + 1) * size / 2
-    bent = _from_picture(source.portrait, shown, portrait)
-    inside = _enlarged(_plane(decoded.share), here) > 0.9
-    own = _laplacian(image[top:bottom, left:right].astype(np.float32))[inside]
+    part, bent, share = bent_source(decoded, source.portrait, target.portrait)
+    inside = share > 0.9
+    own = _laplacian(image[part].astype(np.float32))[inside]
     return float(own.std() / _laplacian(bent)[inside].std())
 
 

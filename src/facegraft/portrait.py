@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from facegraft.alignment import Similarity
-from facegraft.decoder import Decoded
+from facegraft.decoder import Decoded, Sight
 from facegraft.warp import pixel_centres
 
 STILL = 1e-4
@@ -60,15 +60,7 @@ def draw_portrait(decoded: Decoded, source: Portrait, target: Portrait) -> np.nd
     here = _places(target, (top, left, bottom, right))  # (h, w, 2), pixels of the crop
     moved = _enlarged(motion, here) * (size / 2)
     bent = _from_picture(target, here + moved)
-    # How far, not where: OpenCV reads a field at a 32nd of its pixel, which is a part of a pixel of
-    # a large picture.
-    at_crop = pixel_centres(size).numpy()
-    own, other = (
-        _from_picture(source, here + _enlarged(_plane(one) - at_crop, here) * (size / 2), target)
-        for one in (sight.own, sight.other)
-    )
-    mixed = _enlarged(_plane(sight.share), here)[..., None]
-    shown = mixed * own + (1 - mixed) * other
+    shown = _shown(sight, source, target, here)
     decided = _enlarged(share, here)[..., None].clip(0.0, 1.0)
     detail = (shown - _levels(_enlarged(_plane(sight.tone), here))) - (
         bent - _levels(_enlarged(target_tone, here))
@@ -84,6 +76,44 @@ def draw_portrait(decoded: Decoded, source: Portrait, target: Portrait) -> np.nd
     part = picture[top:bottom, left:right]
     part[touched & inside] = np.rint(image.clip(0, 255)).astype(np.uint8)[touched & inside]
     return picture
+
+
+def bent_source(
+    decoded: Decoded, source: Portrait, target: Portrait
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """What `draw_portrait` takes the source's detail from.
+
+    Returns:
+        Rows and columns of the target's picture; there, the source bent alone, float32 (h, w, 3) in
+        8-bit levels; and its share in the swap, float32 (h, w) in [0, 1].
+
+    Raises:
+        ValueError: as `draw_portrait`.
+    """
+    if decoded.sight is None or decoded.share is None:
+        raise ValueError("a swap without the pictures' own pixels has no size but the model's")
+    share = _plane(decoded.share)
+    top, left, bottom, right = box = _box(target, share.shape[0])
+    here = _places(target, box)
+    shown = _shown(decoded.sight, source, target, here)
+    part = (slice(top, bottom), slice(left, right))
+    return part, shown, _enlarged(share, here).clip(0.0, 1.0)
+
+
+def _shown(sight: Sight, source: Portrait, target: Portrait, here: np.ndarray) -> np.ndarray:
+    """The source's pixels where the swap has them, its hidden half from the other one: (h, w, 3).
+
+    Enlarged is how far they lie, not where: OpenCV reads a field at a 32nd of its pixel, which is a
+    part of a pixel of a large picture.
+    """
+    size = sight.share.shape[-1]
+    at_crop = pixel_centres(size).numpy()
+    own, other = (
+        _from_picture(source, here + _enlarged(_plane(one) - at_crop, here) * (size / 2), target)
+        for one in (sight.own, sight.other)
+    )
+    mixed = _enlarged(_plane(sight.share), here)[..., None]
+    return np.asarray(mixed * own + (1 - mixed) * other)
 
 
 def _plane(field: Tensor) -> np.ndarray:
