@@ -202,7 +202,7 @@ def test_plain_vectors_learn_a_grid_by_heart() -> None:
 
 
 def test_drawing_is_learnt() -> None:
-    """What it draws of pairs that it is not shown comes nearer to their true swaps."""
+    """What it draws of pairs that it is not shown comes nearer to their true swaps' features."""
     changes = {"steps": 17, "learning_rate": 0.01, "decoder_channels": 8}
     section, grids = tiny.train_params(**changes), [tiny.faces()]
     last = phases(section)[-1]
@@ -211,11 +211,10 @@ def test_drawing_is_learnt() -> None:
         batch = (None, draw_pairs(grids, [], section, 1000))
         loop = train(state, grids, section)
         next(loop), next(loop)
-        with torch.no_grad():
-            before = step_losses(state, last, batch, section)["swap_loss"]
-            assert len(list(loop)) == 15
-            after = step_losses(state, last, batch, section)["swap_loss"]
-    assert after < 0.95 * before
+        before = step_losses(state, last, batch, section)["feature_loss"].item()
+        assert len(list(loop)) == 15
+        after = step_losses(state, last, batch, section)["feature_loss"].item()
+    assert after < 0.85 * before
 
 
 def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
