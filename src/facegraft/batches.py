@@ -296,9 +296,10 @@ def worn(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Sources as photographs are, (P, 3, S, S) in [-1, 1]: grey, dull, flat, noisy.
 
     The truth stays what it is, so that what is wrong with a source is not taken for its face.
+    In float64, so that one step sees the same on every processor.
     """
     pictures = []
-    for image in images:
+    for image in images.double():
         if rng.random() < 0.25:
             image = image.mean(dim=0, keepdim=True).expand(3, -1, -1)
         if rng.random() < 0.5:
@@ -307,10 +308,9 @@ def worn(images: Tensor, rng: np.random.Generator) -> Tensor:
         if rng.random() < 0.3:
             image = image * float(rng.uniform(0.6, 1.2)) + 0.1 * float(rng.normal())
         if rng.random() < 0.2:
-            noise = rng.normal(scale=0.03, size=tuple(image.shape)).astype(np.float32)
-            image = image + torch.from_numpy(noise)
+            image = image + torch.from_numpy(rng.normal(scale=0.03, size=tuple(image.shape)))
         pictures.append(image.clamp(-1.0, 1.0))
-    return torch.stack(pictures)
+    return torch.stack(pictures).to(images.dtype)
 
 
 def _levels(images: Tensor) -> np.ndarray:
