@@ -98,7 +98,7 @@ def _shares(places: Tensor, corners: Tensor, side: int) -> Tensor:
     """Barycentric coordinates of pixel centres in their triangles, (B, H, W, 3)."""
     batch = torch.arange(len(places))[:, None, None]
     first, second, third = (places[batch, corners[..., k]] for k in range(3))
-    own = pixel_centres(side).to(places)
+    own = pixel_centres(side, places.dtype)
     one, other, here = second - first, third - first, own - first
     area = one[..., 0] * other[..., 1] - other[..., 0] * one[..., 1]
     area = torch.where(area.abs() < 1e-12, torch.full_like(area, 1e-12), area)
@@ -108,9 +108,9 @@ def _shares(places: Tensor, corners: Tensor, side: int) -> Tensor:
     return shares / shares.sum(dim=3, keepdim=True).clamp_min(1e-6)
 
 
-def pixel_centres(side: int) -> Tensor:
+def pixel_centres(side: int, dtype: torch.dtype | None = None) -> Tensor:
     """Where the pixels of a picture lie: (side, side, 2), x then y."""
-    ticks = (torch.arange(side) + 0.5) * 2 / side - 1
+    ticks = (torch.arange(side, dtype=dtype or torch.get_default_dtype()) + 0.5) * 2 / side - 1
     return torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=2)
 
 
