@@ -11,6 +11,12 @@ from pydantic import ValidationError
 from facegraft.config import ParamsError, load_params
 from tests import tiny
 
+KEPT_NOWHERE = {
+    "hair": [13, 14, 16],
+    **{k: v for k, v in tiny.params().train.attribute.items() if k not in ("hair", "points")},
+}
+"""Every latent has a group, and none holds the target's landmarks."""
+
 
 def write(tmp_path: Path, section: str, changes: dict[str, object]) -> Path:
     raw = yaml.safe_load((tiny.ROOT / "params.yaml").read_text())
@@ -33,8 +39,8 @@ def test_the_shipped_params_load_and_are_frozen() -> None:
         ("train", {"steps": 0}, r"train\.steps: Input should be greater"),
         ("train", {"identity": {"eyes": [6]}}, "name each latent 0 to 17 once"),
         ("train", {"identity": {}}, "name each latent 0 to 17 once"),
-        ("train", {"spatial": {"tail": {"channels": 1, "divisor": 4}}}, "tail, which is no attr"),
-        ("train", {"texture": "hair"}, "texture names hair"),
+        ("train", {"texture": "hair"}, r"train\.texture: Extra inputs are not permitted"),
+        ("train", {"attribute": KEPT_NOWHERE}, "attribute lacks points"),
         ("import", {"splits": {"train": 1, "validation": 1, "test": 0}}, "add up to 1"),
         ("data", {"size": 65}, r"data\.size: "),
         ("swap", {"learning_rate": -1}, r"swap\.learning_rate: "),

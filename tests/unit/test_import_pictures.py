@@ -19,6 +19,7 @@ import yaml
 
 from facegraft.adapters import albums, lineage, store
 from facegraft.adapters.judge import Judge
+from facegraft.adapters.landmarks import Landmarker
 from facegraft.alignment import Similarity, warp
 from facegraft.characters import canonical_landmarks
 from facegraft.cli import main
@@ -29,7 +30,7 @@ from facegraft.stages import data as data_stage
 from facegraft.stages import rendering
 from facegraft.stages.import_pictures import ImportRefused, Terms, import_pictures
 from facegraft.stages.import_report import ImportReport
-from facegraft.stages.inputs import read_input, true_swap
+from facegraft.stages.inputs import Eyes, read_input, true_swap
 from facegraft.stages.progress import silent
 from facegraft.stages.validate import validate
 from tests import odd_pictures, synthetic, tiny
@@ -343,8 +344,8 @@ def test_the_road_goes_on_beside_an_album(
     lenient = tiny_params.validate_.model_copy(update={"min_face_detected": 0.8})
     report = validate(project, tiny_params.model_copy(update={"validate_": lenient}), silent)
     assert report.passed
-    config, judge = tiny.state().model.config, Judge(threads=1)
-    one, two = (read_input(project, config, judge, f"people/s1/{n}") for n in (1, 2))
+    config, eyes = tiny.state().model.config, Eyes(Judge(threads=1), Landmarker(threads=1))
+    one, two = (read_input(project, config, eyes, f"people/s1/{n}") for n in (1, 2))
     assert one.crop.shape == (32, 32, 3)
     assert true_swap(project, one, two) is None
     kept = store.load_image(project.data, "people/s2/1")

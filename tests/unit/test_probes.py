@@ -88,16 +88,16 @@ def test_attribute_errors_of_every_row() -> None:
     pair = draw_pairs(grids, 1, seed=0)[0]
     images = pair_images(grids, pair)
     rows = {
-        "model": images.true_swap,
-        "true_swap": images.true_swap,
-        "copy_target": images.target,
-        "copy_source": -images.target,
+        "model": images.true_swap.images,
+        "true_swap": images.true_swap.images,
+        "copy_target": images.target.images,
+        "copy_source": -images.target.images,
     }
     found = dict(attribute_errors(probes, grids)(pair, images, rows))
     for metric in ("pose_error", "expression_error", "skin_tone_error"):
         assert found[f"model/{metric}"] == found[f"true_swap/{metric}"]
     assert found["copy_target/background_error"] == 0.0
     assert found["copy_source/background_error"] > 10
-    read = probes(images.target, grid.landmarks[[pair.j], [pair.b]])[0].numpy()
+    read = probes(images.target.images, grid.landmarks[[pair.j], [pair.b]])[0].numpy()
     off = np.abs(read - truth(grid)[pair.b])[READINGS["pose"]].mean()
     assert found["copy_target/pose_error"] == pytest.approx(float(off))
