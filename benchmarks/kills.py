@@ -27,7 +27,7 @@ import httpx
 import psutil
 
 from facegraft.project import Project
-from facegraft.sidecar import SwapRecord
+from facegraft.sidecar import RECORD, SwapRecord
 from flows import family
 from flows.addresses import running
 from flows.services import family_record
@@ -58,9 +58,7 @@ class Trial:
 
     def outcomes(self) -> int:
         """How many jobs have one; notes those that were written a second time."""
-        for path in self.project.swaps.rglob("*.json"):
-            if path.name.startswith(".") or path.name.endswith(".error.json"):
-                continue
+        for path in self.project.swaps.rglob(RECORD):
             record = SwapRecord.read(path)
             pair = (record.source.given, record.target.given)
             now = (path, path.stat().st_mtime_ns)

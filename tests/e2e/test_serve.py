@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from facegraft.project import Project
+from facegraft.sidecar import RECORD
 from flows.addresses import Addresses, running
 from tests.live_servers import Live, alive, tune_longer, wait_for
 
@@ -68,7 +69,7 @@ class Serve:
         pairs = [f"test-000/i{i:02d}/a00,test-000/i{j:02d}/a01" for i in range(2) for j in range(2)]
         (root / f"{name}.csv").write_text("source,target\n" + "\n".join(pairs) + "\n")
         run = self.live.trigger("swap-queue", {"jobs": f"{name}.csv"}).json()["id"]
-        wait_for(lambda: list((root / "build/swaps" / name).glob("*.json")), 180.0)
+        wait_for(lambda: list((root / "build/swaps").glob(f"{name}-*/*/{RECORD}")), 180.0)
         return run
 
     def kill(self, *processes: psutil.Process) -> None:
