@@ -10,8 +10,8 @@ from facegraft.checkpoint import WEIGHTS, CheckpointError, load_model
 from facegraft.model import Model
 
 BASE = Path(__file__).parent / "base_weights"
-"""Holds model.safetensors (half precision), model.json, teachers.safetensors,
-data_summary.json, pairs.jpg, card.json and README.md."""
+"""Holds model.safetensors (half precision), model.json, data_summary.json, pairs.jpg, card.json and
+README.md; teachers.safetensors, too, where `make base` taught the encoder."""
 
 CARD = "card.json"
 
