@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -104,6 +106,14 @@ def listens(service: Service, port: int) -> bool:
             for connection in process.net_connections(kind="tcp")
         )
     return False
+
+
+def lost_its_port(service: Service, project: Project) -> bool:
+    """Whether the service ended because another program has its port, by what it logged."""
+    if service.process.poll() is None:
+        return False
+    text = log_file(project, service.name).read_text(encoding="utf-8", errors="replace")
+    return os.strerror(errno.EADDRINUSE).lower() in text.lower()
 
 
 def log_file(project: Project, name: str) -> Path:

@@ -27,6 +27,7 @@ from flows.processes import (
     last_line,
     listens,
     log_file,
+    lost_its_port,
     require_alive,
     service,
     wait_until,
@@ -43,6 +44,9 @@ WORKER = (
     *("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
     *("--limit", str(WORKER_LIMIT)),
 )
+
+PORT_TRIES = 4
+"""A port that is free when it is chosen may be taken in the seconds until its server listens."""
 
 RESTARTS = 5
 RESTART_SECONDS = 600.0
@@ -92,11 +96,16 @@ class Services:
         }
 
     def start(
-        self, name: str, command: list[str], settings: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        settings: Mapping[str, str] | None = None,
+        stack: ExitStack | None = None,
     ) -> Service:
-        """Run `python -m command`; it is stopped when the block ends."""
+        """Run `python -m command`; it is stopped when the stack's block ends, by default ours."""
         environment = {**self.environment, **(settings or {})}
-        return self.stack.enter_context(service(self.project, name, command, environment))
+        one = service(self.project, name, command, environment)
+        return (stack or self.stack).enter_context(one)
 
     def check(self) -> None:
         """Replace a worker that ended.
@@ -152,24 +161,15 @@ def services(
     with ExitStack() as stack:
         stack.enter_context(_alone(project))
         mark = stack.enter_context(family.founded(family_record(project), STOP_SECONDS))
-        addresses = Addresses(*(f"http://{HOST}:{free_port(port)}" for port in ports))
-        for old in log_file(project, "x").parent.glob("*.log"):  # a new worker goes on in its log
-            old.unlink()
-        served = Services(project, addresses, mark, stack, family.post_warden(mark))
+        served = Services(project, _free(ports), mark, stack, family.post_warden(mark))
         stack.callback(lambda: family.dismiss(served.warden))
         tell("starting the Prefect server and the MLflow server (20 to 40 s the first time)")
-        _start_servers(served)
-        wait_until(
-            # Another program may have taken a port meanwhile, and answer there just as well.
-            lambda: addresses.healthy() and all(map(listens, served.servers, addresses.ports)),
-            served.servers,
-            project,
-        )
+        _bring_up(served, ports)
         tell("registering the deployments")
         _client(served, "flows.deployments")
         if worker:
             served.worker = served.start("worker", list(WORKER))
-        stack.enter_context(noted(project, addresses))
+        stack.enter_context(noted(project, served.addresses))
         yield served
 
 
@@ -236,8 +236,42 @@ def _alone(project: Project) -> Iterator[None]:
         lock.release()
 
 
-def _start_servers(served: Services) -> None:
-    """Both servers; `adapters/own_origin.py` stands before each of them."""
+def _bring_up(served: Services, ports: tuple[int, int]) -> None:
+    """Start both servers, on other ports if a program takes one before they listen there.
+
+    Raises:
+        ServiceError: one did not come up.
+    """
+    for left in reversed(range(PORT_TRIES)):
+        for old in log_file(served.project, "x").parent.glob("*.log"):  # a service adds to its log
+            old.unlink()
+        served.servers.clear()
+        with ExitStack() as started:
+            _start_servers(served, started)
+            try:
+                wait_until(lambda: _ready(served), served.servers, served.project)
+            except ServiceError:
+                if left and any(lost_its_port(one, served.project) for one in served.servers):
+                    served.addresses = _free(ports)
+                    continue
+                raise
+            served.stack.push(started.pop_all())
+            return
+
+
+def _free(ports: tuple[int, int]) -> Addresses:
+    """With these ports, or others where they are taken."""
+    return Addresses(*(f"http://{HOST}:{free_port(port)}" for port in ports))
+
+
+def _ready(served: Services) -> bool:
+    """Whether our servers answer; another program may answer at an address just as well."""
+    addresses = served.addresses
+    return addresses.healthy() and all(map(listens, served.servers, addresses.ports))
+
+
+def _start_servers(served: Services, started: ExitStack) -> None:
+    """Both servers, until `started` ends; `adapters/own_origin.py` stands before each of them."""
     project, addresses = served.project, served.addresses
     prefect_port, mlflow_port = map(str, addresses.ports)
     prefect_hosts, mlflow_hosts = (
@@ -245,7 +279,7 @@ def _start_servers(served: Services) -> None:
     )
     prefect_settings = {"PREFECT_SERVER_CORS_ALLOWED_ORIGINS": _origins(prefect_hosts)}
     command = ["flows.prefect_server", prefect_port]
-    served.servers.append(served.start("prefect", command, prefect_settings))
+    served.servers.append(served.start("prefect", command, prefect_settings, started))
     project.mlruns.mkdir(parents=True, exist_ok=True)
     command = [
         *("mlflow", "server", "--host", HOST, "--port", mlflow_port, "--workers", "2"),
@@ -256,7 +290,7 @@ def _start_servers(served: Services) -> None:
         *("--artifacts-destination", str(artifact_folder(project).resolve())),
     ]
     mlflow_settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    served.servers.append(served.start("mlflow", command, mlflow_settings))
+    served.servers.append(served.start("mlflow", command, mlflow_settings, started))
 
 
 def _origins(hosts: list[str]) -> str:

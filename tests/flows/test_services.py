@@ -118,6 +118,44 @@ def test_only_the_process_that_listens_counts(tmp_path: Path) -> None:
     assert not processes.listens(listener, port)
 
 
+@pytest.mark.parametrize("tries", [4, 1])
+def test_a_port_that_is_taken_meanwhile_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    (tmp_path / "api").mkdir()
+    for page in ("health", "api/health"):
+        (tmp_path / page).write_text("ok")
+
+    def file_servers(served: services.Services, started: contextlib.ExitStack) -> None:
+        for name, port in zip(("prefect", "mlflow"), served.addresses.ports, strict=True):
+            command = ["http.server", str(port), "--bind", addresses.HOST]
+            served.servers.append(served.start(name, command, None, started))
+
+    with socket.socket() as taken, contextlib.ExitStack() as stack:
+        taken.bind((addresses.HOST, 0))
+        taken.listen()
+        unlucky = taken.getsockname()[1]
+        chosen = iter([addresses.free_port(0), unlucky])  # free when it was looked at
+        monkeypatch.setattr(services, "_start_servers", file_servers)
+        monkeypatch.setattr(services, "PORT_TRIES", tries)
+        monkeypatch.setattr(
+            services, "free_port", lambda port: next(chosen, None) or addresses.free_port(port)
+        )
+        warden = family.post_warden("a-test")
+        stack.callback(family.dismiss, warden)
+        served = services.Services(
+            Project(tmp_path), services._free((0, 0)), "a-test", stack, warden
+        )
+        if tries == 1:
+            with pytest.raises(ServiceError, match="mlflow ended"):
+                services._bring_up(served, (0, 0))
+            return
+        services._bring_up(served, (0, 0))
+        assert served.addresses.healthy()
+        assert unlucky not in served.addresses.ports
+    assert not served.addresses.healthy()
+
+
 SLEEPER = "import time; time.sleep(120)"
 PARENT = (
     f"import subprocess,sys,time; subprocess.Popen([sys.executable,'-c',{SLEEPER!r}],"
@@ -145,6 +183,7 @@ def test_only_the_family_is_ended(tmp_path: Path) -> None:
                 found = family.family(mark)
                 assert len(found) == 2
                 ours.kill()  # the child outlives it, in a session of its own
+                ours.wait()
                 assert family.end_family(family.read_mark(record), 1.0) == 1
             assert not live_servers.alive(found)
             assert stranger.poll() is None

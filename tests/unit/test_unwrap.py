@@ -16,6 +16,7 @@ from facegraft.unwrap import (
 )
 from facegraft.warp import facing, pixel_centres, sampled, tone
 from tests.synthetic import readings
+from tests.tiny import float64
 
 REGIONS = (FACE, "eyes", "brows", "nose", "mouth")
 
@@ -51,6 +52,18 @@ def test_the_regions_pixels_are_a_partition_of_the_mesh() -> None:
     own = plane_places()[[k for k in SEEDS["mouth"] if k < SURFACE]]
     column, row = ((own.mean(dim=0) + 1) / 2 * SIDE).long().tolist()
     assert row * SIDE + column in mouth.tolist()
+
+
+def test_what_is_cached_does_not_depend_on_who_asks_first() -> None:
+    for cached in (plane_raster, plane_places):
+        cached.cache_clear()
+    with float64():
+        first = plane_places(), plane_raster().weights
+    for cached in (plane_raster, plane_places):
+        cached.cache_clear()
+    for one, again in zip(first, (plane_places(), plane_raster().weights), strict=True):
+        assert one.dtype == again.dtype
+        assert torch.equal(one, again)
 
 
 def test_what_landmarks_carry_lies_where_the_plane_has_them() -> None:
