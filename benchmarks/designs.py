@@ -14,18 +14,18 @@ import time
 from pathlib import Path
 
 from facegraft.adapters.judge import Judge
-from facegraft.atomic import replacing
-from facegraft.benchmark import benchmark, draw_pairs
-from facegraft.checkpoint import load_model, save_model
-from facegraft.config import Params, load_params
-from facegraft.costs import parameters
-from facegraft.model import Model, ModelConfig
-from facegraft.project import Project
-from facegraft.sheets import swap_sheet
-from facegraft.stages.galleries import gallery
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params, load_params
+from facegraft.core.progress import Progress, console
+from facegraft.core.project import Project
+from facegraft.evaluation.benchmark import benchmark, draw_pairs
+from facegraft.evaluation.costs import parameters
+from facegraft.evaluation.sheets import swap_sheet
+from facegraft.method.checkpoint import load_model, save_model
+from facegraft.method.model import Model, ModelConfig
+from facegraft.stages.benchmarking.galleries import gallery
 from facegraft.stages.landmarks import read_split
-from facegraft.stages.progress import Progress, console
-from facegraft.training import init_state, train
+from facegraft.training.loop import init_state, train
 
 DESIGNS: dict[str, dict[str, object]] = {"drawing": {}, "vector_only": {"vector_only": True}}
 """Design -> params.train that differ. drawing: with both faces' pixels, the default; vector_only:

@@ -27,9 +27,9 @@ from facegraft.characters import (
     sample_attributes,
     sample_identity,
 )
-from facegraft.config import ValidateParams, load_params
-from facegraft.fingerprints import BITS, WORDS, nearest_elsewhere
-from facegraft.stages.statistics import Shard, measure_shard
+from facegraft.core.config import ValidateParams, load_params
+from facegraft.imaging.perceptual_hash import BITS, WORDS, nearest_elsewhere
+from facegraft.stages.validating.statistics import Shard, measure_shard
 
 SIZE = 128
 PER_IDENTITY = 8

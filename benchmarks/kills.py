@@ -26,8 +26,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from facegraft.project import Project
-from facegraft.sidecar import RECORD, SwapRecord
+from facegraft.core.project import Project
+from facegraft.method.sidecar import RECORD, SwapRecord
 from flows import family
 from flows.addresses import running
 from flows.services import family_record

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.batches import grid_faces
-from facegraft.calibration import Thresholds
-from facegraft.config import Params, load_params
-from facegraft.dataset import REGIONS, Grid, Readings
-from facegraft.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
-from facegraft.model import Model, ModelConfig
-from facegraft.swap import swap
-from facegraft.training import init_state, train
+from facegraft.core.config import Params, load_params
+from facegraft.data.batches import grid_faces
+from facegraft.data.grids import REGIONS, Grid, Readings
+from facegraft.method.calibration import Thresholds
+from facegraft.method.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
+from facegraft.method.model import Model, ModelConfig
+from facegraft.method.swap import swap
+from facegraft.training.loop import init_state, train
 
 STEPS = 12
 IDENTITY_WIDTH = 40

@@ -22,18 +22,18 @@ import torch
 from facegraft.adapters.albums import load_people
 from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.store import SPLITS
-from facegraft.base_model import load_base
-from facegraft.batches import person_faces
-from facegraft.benchmark import Pair, draw_pairs, pair_images
-from facegraft.checkpoint import load_model
-from facegraft.dataset import Grid, Person
-from facegraft.faces import Faces
-from facegraft.landmarks import openings
-from facegraft.model import Model
-from facegraft.project import Project
-from facegraft.sheets import people_sheet
+from facegraft.core.progress import Progress, console
+from facegraft.core.project import Project
+from facegraft.data.batches import person_faces
+from facegraft.data.faces import Faces
+from facegraft.data.grids import Grid, Person
+from facegraft.evaluation.benchmark import Pair, draw_pairs, pair_images
+from facegraft.evaluation.sheets import people_sheet
+from facegraft.method.base_model import load_base
+from facegraft.method.checkpoint import load_model
+from facegraft.method.landmarks import openings
+from facegraft.method.model import Model
 from facegraft.stages.landmarks import people_with_readings, read_crop, read_split
-from facegraft.stages.progress import Progress, console
 
 SEED = 11
 CHARACTERS = 6

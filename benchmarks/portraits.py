@@ -24,10 +24,10 @@ from facegraft.characters import load_assets
 from facegraft.characters.deform import neutral_head
 from facegraft.characters.grids import draw_split
 from facegraft.characters.render import render_head
-from facegraft.decoder import Decoded
-from facegraft.images import contact_sheet, save_picture
-from facegraft.portrait import bent_source, draw_portrait
-from facegraft.project import Project
+from facegraft.core.project import Project
+from facegraft.imaging.images import contact_sheet, save_picture
+from facegraft.method.decoder import Decoded
+from facegraft.method.portrait import bent_source, draw_portrait
 from facegraft.stages.benchmark import find_model
 from facegraft.stages.inputs import Eyes, Input, read_input
 

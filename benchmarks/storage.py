@@ -26,11 +26,11 @@ from PIL import Image
 
 from benchmarks.method import random_readings
 from facegraft.adapters import store
-from facegraft.batches import draw_block, draw_pairs
 from facegraft.characters import draw_split, load_assets, render_grid
-from facegraft.config import Params, load_params
-from facegraft.dataset import Grid
-from facegraft.images import to_tensor
+from facegraft.core.config import Params, load_params
+from facegraft.data.batches import draw_block, draw_pairs
+from facegraft.data.grids import Grid
+from facegraft.imaging.images import to_tensor
 
 GRIDS = 12
 STEPS = 60

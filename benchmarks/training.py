@@ -22,10 +22,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.method import random_grid, several
-from facegraft.config import TrainParams, load_params
-from facegraft.dataset import Grid
-from facegraft.model import ModelConfig
-from facegraft.training import (
+from facegraft.core.config import TrainParams, load_params
+from facegraft.data.grids import Grid
+from facegraft.method.model import ModelConfig
+from facegraft.training.loop import (
     Batch,
     Phase,
     TrainState,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from facegraft.atomic import replacing
-from facegraft.project import Project
+from facegraft.core.atomic import replacing
+from facegraft.core.project import Project
 
 HOST = "127.0.0.1"
 

@@ -17,7 +17,7 @@ from prefect.artifacts import (
 )
 
 from facegraft.adapters.tracking import experiment_url, find_run
-from facegraft.project import Project
+from facegraft.core.project import Project
 from facegraft.stages.swap import SwapResult
 
 MARKUP = re.compile(r"[\\`*\[\]<>|!#&~$]|(?<!\w)_|_(?!\w)")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from facegraft.project import Project
+from facegraft.core.project import Project
 from flows.services import (
     Addresses,
     ServiceError,

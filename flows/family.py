@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from facegraft.atomic import replacing
+from facegraft.core.atomic import replacing
 
 VARIABLE = "FACEGRAFT_SERVED_BY"
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"

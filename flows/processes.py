@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from facegraft.project import Project
+from facegraft.core.project import Project
 
 READY_SECONDS = 300.0
 STOP_SECONDS = 20.0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from facegraft.adapters.lineage import provenance
-from facegraft.atomic import replacing
-from facegraft.project import Project
+from facegraft.core.atomic import replacing
+from facegraft.core.project import Project
 from facegraft.stages.swap import finished_below
 
 ROWS = {

@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from pydantic import Field
 
-from facegraft.locks import one_at_a_time
+from facegraft.core.locks import one_at_a_time
 from flows.artifacts import publish_data, publish_gate, publish_retrain
 from flows.runs import CommandKilled, open_project, progress, stream
 

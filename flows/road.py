@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from facegraft.adapters.tracking import experiment_url
-from facegraft.project import Project
+from facegraft.core.project import Project
 from facegraft.stages.swap import finished_below
 from facegraft.stages.swap_queue import list_folder
 from flows.report import write_report

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from prefect import get_run_logger
 
-from facegraft.config import Params, load_params
-from facegraft.project import Project
-from facegraft.stages.progress import Progress, lines
+from facegraft.core.config import Params, load_params
+from facegraft.core.progress import Progress, lines
+from facegraft.core.project import Project
 
 DVC_FAILED = 255
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from facegraft.adapters.own_origin import NAMES
 from facegraft.adapters.tracking import artifact_folder
-from facegraft.project import Project
+from facegraft.core.project import Project
 from flows import family
 from flows.addresses import HOST, Addresses, free_port, noted, running
 from flows.processes import (

@@ -8,7 +8,7 @@ from typing import Annotated
 from prefect import flow, get_run_logger, task
 from pydantic import Field
 
-from facegraft.errors import FacegraftError
+from facegraft.core.errors import FacegraftError
 from flows.artifacts import publish_queue
 from flows.runs import open_project, progress
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
-from facegraft.dataset import Person, Readings
+from facegraft.data.grids import Person, Readings
 from tests import synthetic
 
 SPLIT_OF = {"a": "train", "b": "test"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from facegraft.project import Project
+from facegraft.core.project import Project
 from tests import live_servers
 from tests import tiny_road as tiny
 

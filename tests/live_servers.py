@@ -14,7 +14,7 @@ import httpx
 import psutil
 import yaml
 
-from facegraft.project import Project
+from facegraft.core.project import Project
 from flows.addresses import Addresses
 from flows.services import services
 

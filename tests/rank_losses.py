@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from facegraft import ranks
-from facegraft.training import train
+from facegraft.core import ranks
+from facegraft.training.loop import train
 from tests import tiny
 from tests.album_pictures import PEOPLE
 

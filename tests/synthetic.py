@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
-from facegraft.dataset import Grid, Readings, image_key
-from facegraft.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
+from facegraft.data.grids import Grid, Readings, image_key
+from facegraft.method.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
 
 LANDMARKS_64 = np.array([[20, 24], [44, 24], [32, 36], [23, 46], [41, 46]], np.float32)
 

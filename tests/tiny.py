@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from facegraft.calibration import Calibration, Separation
-from facegraft.config import Params, TrainParams, load_params
-from facegraft.dataset import Grid
-from facegraft.model import ModelConfig
-from facegraft.training import TrainState, init_state
+from facegraft.core.config import Params, TrainParams, load_params
+from facegraft.data.grids import Grid
+from facegraft.method.calibration import Calibration, Separation
+from facegraft.method.model import ModelConfig
+from facegraft.training.loop import TrainState, init_state
 from tests.synthetic import grid
 
 ROOT = Path(__file__).parents[1]

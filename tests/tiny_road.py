@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from facegraft.config import load_params
-from facegraft.project import Project
-from facegraft.stages.progress import silent
+from facegraft.core.config import load_params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
 
 ROOT = Path(__file__).parents[1]
 

@@ -23,10 +23,10 @@ from selenium.webdriver import Chrome
 from take import CLOSE_ASSISTANT, FOLDER, SECONDS, browser, shrink
 
 from facegraft.adapters import store
-from facegraft.config import load_params
-from facegraft.project import Project
+from facegraft.core.config import load_params
+from facegraft.core.progress import console
+from facegraft.core.project import Project
 from facegraft.stages.data import data
-from facegraft.stages.progress import console
 from tests.live_servers import Live, start
 from tests.tiny_road import new_project
 

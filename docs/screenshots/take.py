@@ -20,7 +20,7 @@ from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from facegraft.project import Project
+from facegraft.core.project import Project
 from flows.services import Addresses, running
 
 FOLDER = Path(__file__).parent

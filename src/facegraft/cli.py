@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facegraft.adapters.store import SUBJECT_KINDS
-from facegraft.config import Params, load_params
-from facegraft.errors import FacegraftError
-from facegraft.project import Project
-from facegraft.stages.progress import Progress, console
+from facegraft.core.config import Params, load_params
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress, console
+from facegraft.core.project import Project
 
 
 class Ending(NamedTuple):
@@ -199,7 +199,7 @@ def _train(project: Project, params: Params, report: Progress, _: argparse.Names
 
 
 def _evaluate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
-    from facegraft.benchmark import ROWS
+    from facegraft.evaluation.benchmark import ROWS
     from facegraft.stages.evaluate import evaluate
 
     figures = evaluate(project, params, report)
@@ -237,7 +237,7 @@ def _promote(project: Project, params: Params, report: Progress, _: argparse.Nam
 
 
 def _base(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
-    from facegraft.base_model import BASE
+    from facegraft.method.base_model import BASE
     from facegraft.stages.base import base
 
     decision = base(project, params, report)

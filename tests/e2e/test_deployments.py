@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from facegraft.adapters import registry
-from facegraft.project import Project
+from facegraft.core.project import Project
 from facegraft.stages.swap import finished_below
 from facegraft.stages.swap_queue import list_folder
 from tests.live_servers import Live, wait_for

@@ -13,8 +13,8 @@ import yaml
 from PIL import Image
 
 from facegraft.adapters import lineage
-from facegraft.checkpoint import read_json
-from facegraft.project import Project
+from facegraft.core.project import Project
+from facegraft.method.checkpoint import read_json
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

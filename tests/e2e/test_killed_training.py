@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from facegraft.adapters import tracking
-from facegraft.checkpoint import CheckpointError, checkpoint_recipe
-from facegraft.config import load_params
-from facegraft.project import Project
-from facegraft.stages.progress import silent
+from facegraft.core.config import load_params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.method.checkpoint import CheckpointError
 from facegraft.stages.promote import promote
+from facegraft.training.state_file import checkpoint_recipe
 from tests.live_servers import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from facegraft.adapters import tracking
-from facegraft.checkpoint import checkpoint_recipe
-from facegraft.project import Project
+from facegraft.core.project import Project
+from facegraft.training.state_file import checkpoint_recipe
 from tests import tiny
 from tests.album_pictures import PEOPLE
 from tests.live_servers import wait_for

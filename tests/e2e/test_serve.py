@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from facegraft.project import Project
-from facegraft.sidecar import RECORD
+from facegraft.core.project import Project
+from facegraft.method.sidecar import RECORD
 from flows.addresses import Addresses, running
 from tests.live_servers import Live, alive, tune_longer, wait_for
 

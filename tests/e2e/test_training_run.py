@@ -11,16 +11,17 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import albums, tracking
-from facegraft.batches import draw_block
-from facegraft.checkpoint import checkpoint_recipe, read_json
-from facegraft.config import Params, load_params
-from facegraft.dataset import Grid
-from facegraft.device import device_for
-from facegraft.project import Project
+from facegraft.core.config import Params, load_params
+from facegraft.core.device import device_for
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.data.batches import draw_block
+from facegraft.data.grids import Grid
+from facegraft.method.checkpoint import read_json
 from facegraft.stages import train as stage
 from facegraft.stages.landmarks import read_split
-from facegraft.stages.progress import silent
-from facegraft.training import NonFiniteLoss
+from facegraft.training.loop import NonFiniteLoss
+from facegraft.training.state_file import checkpoint_recipe
 from tests.album_pictures import pictures
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from facegraft.checkpoint import CheckpointError
-from facegraft.config import load_params
-from facegraft.project import Project
-from facegraft.stages.progress import silent
+from facegraft.core.config import load_params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.method.checkpoint import CheckpointError
 from facegraft.stages.train import train
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -15,8 +15,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
 from facegraft.adapters import registry
-from facegraft.project import Project
-from facegraft.sidecar import SwapRecord
+from facegraft.core.project import Project
+from facegraft.method.sidecar import SwapRecord
 from facegraft.stages.swap import finished_below
 from facegraft.stages.swap_queue import list_folder
 from flows.artifacts import publish_gate, publish_retrain

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from facegraft.project import Project
+from facegraft.core.project import Project
 from flows import addresses, family, processes, services
 from flows.addresses import Addresses
 from flows.processes import ServiceError

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.dataset import Mix, Person
-from facegraft.model import ModelConfig
-from facegraft.training import init_state, train
+from facegraft.data.grids import Mix, Person
+from facegraft.method.model import ModelConfig
+from facegraft.training.loop import init_state, train
 from tests import tiny
 from tests.album_pictures import PEOPLE
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegraft.batches import CHANGED_LEVEL, changed_pixels
-from facegraft.images import to_tensor
+from facegraft.data.batches import CHANGED_LEVEL, changed_pixels
+from facegraft.imaging.images import to_tensor
 
 
 @settings(deadline=None, max_examples=60)

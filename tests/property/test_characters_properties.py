@@ -16,7 +16,7 @@ from facegraft.characters import (
     sample_identity,
 )
 from facegraft.characters.attributes import COLOURS, RANGES
-from facegraft.dataset import REGIONS
+from facegraft.data.grids import REGIONS
 
 SEEDS = st.integers(0, 2**32 - 1)
 

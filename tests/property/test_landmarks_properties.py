@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegraft.landmarks import canonical
+from facegraft.method.landmarks import canonical
 from tests.synthetic import readings
 
 FACES = torch.from_numpy(readings(np.random.default_rng(0), 3, 1).landmarks[:, 0]).double()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.config import GridCounts, Params, load_params
-from facegraft.project import Project
+from facegraft.core.config import GridCounts, Params, load_params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
 from facegraft.stages import rendering
 from facegraft.stages.data import DataVersion, data
-from facegraft.stages.progress import silent
 
 ROOT = Path(__file__).parents[2]
 

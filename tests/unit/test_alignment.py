@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegraft.alignment import (
+from facegraft.imaging.alignment import (
     AlignmentError,
     Similarity,
     align,

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.atomic import replacing
+from facegraft.core.atomic import replacing
 
 WRITER = """
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from facegraft.atomic import replacing
+from facegraft.core.atomic import replacing
 
 with replacing(Path(sys.argv[1])) as temporary:
     temporary.write_text("half", encoding="utf-8")

@@ -12,20 +12,14 @@ from safetensors.torch import load_file
 
 from facegraft.adapters.albums import load_people
 from facegraft.adapters.store import SPLITS
-from facegraft.base_model import BASE, load_base
-from facegraft.batches import grid_faces
-from facegraft.checkpoint import (
-    CheckpointError,
-    continue_from,
-    halve_teachers,
-    load_model,
-    save_model,
-    save_teachers,
-)
-from facegraft.config import Params
-from facegraft.project import Project
+from facegraft.core.config import Params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.data.batches import grid_faces
+from facegraft.method.base_model import BASE, load_base
+from facegraft.method.checkpoint import CheckpointError, load_model, save_model
 from facegraft.stages import base as stage
-from facegraft.stages.progress import silent
+from facegraft.training.state_file import continue_from, halve_teachers, save_teachers
 from tests import synthetic, tiny
 
 LARGEST = 16 * 2**20

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import (
+from facegraft.data.batches import (
     CHANGED_LEVEL,
     BatchError,
     Block,
@@ -22,9 +22,9 @@ from facegraft.batches import (
     person_faces,
     worn,
 )
-from facegraft.dataset import Grid, Mix, Person
-from facegraft.faces import Faces
-from facegraft.images import to_tensor
+from facegraft.data.faces import Faces
+from facegraft.data.grids import Grid, Mix, Person
+from facegraft.imaging.images import to_tensor
 from tests import tiny
 from tests.album_pictures import PEOPLE
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import NoReadings, grid_faces, person_faces
-from facegraft.benchmark import (
+from facegraft.core.progress import silent
+from facegraft.data.batches import NoReadings, grid_faces, person_faces
+from facegraft.data.grids import FACE_REGIONS, Mix
+from facegraft.evaluation.benchmark import (
     ROWS,
     Gallery,
     benchmark,
@@ -23,13 +25,11 @@ from facegraft.benchmark import (
     pairs_hash,
     region_benchmark,
 )
-from facegraft.calibration import calibrate
-from facegraft.dataset import FACE_REGIONS, Mix
-from facegraft.heldout import held_out_losses
-from facegraft.images import contact_sheet, to_uint8
-from facegraft.model import drawn_faces
-from facegraft.sheets import PEOPLE_COLUMNS, SHEET_COLUMNS, people_sheet, swap_sheet
-from facegraft.stages.progress import silent
+from facegraft.evaluation.heldout import held_out_losses
+from facegraft.evaluation.sheets import PEOPLE_COLUMNS, SHEET_COLUMNS, people_sheet, swap_sheet
+from facegraft.imaging.images import contact_sheet, to_uint8
+from facegraft.method.calibration import calibrate
+from facegraft.method.model import drawn_faces
 from tests import tiny
 from tests.album_pictures import PEOPLE
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facegraft.benchmark_table import as_markdown, as_text, lines, metrics_of
-from facegraft.intervals import Figure
+from facegraft.evaluation.bootstrap import Figure
+from facegraft.evaluation.tables import as_markdown, as_text, lines, metrics_of
 
 FIGURES = {
     "model/psnr": Figure(mean=20.123, low=19.9, high=20.3, pairs=9),

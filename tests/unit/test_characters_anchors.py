@@ -19,9 +19,9 @@ from facegraft.characters import (
     render_grid,
     sample_identity,
 )
+from facegraft.characters.contours import BROW_POINTS, BROW_STEPS, STROKES
 from facegraft.characters.regions import CODE_GROUPS
-from facegraft.dataset import REGIONS
-from facegraft.strokes import BROW_POINTS, BROW_STEPS, STROKES
+from facegraft.data.grids import REGIONS
 
 
 @pytest.fixture(scope="module")

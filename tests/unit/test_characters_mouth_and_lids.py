@@ -21,7 +21,7 @@ from facegraft.characters.normals import find_fans, vertex_normals
 from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.surface import Surface
 from facegraft.characters.visibility import see
-from facegraft.dataset import REGIONS
+from facegraft.data.grids import REGIONS
 
 LABEL = {name: value for value, name in enumerate(REGIONS)}
 BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}

@@ -19,7 +19,7 @@ from facegraft.characters import (
     sample_attributes,
     sample_identity,
 )
-from facegraft.dataset import REGIONS
+from facegraft.data.grids import REGIONS
 
 LABEL = {name: value for value, name in enumerate(REGIONS)}
 BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}

@@ -17,7 +17,7 @@ from facegraft.characters import (
     sample_identity,
 )
 from facegraft.characters.skins import SIDE, VARIABLE, SkinTexture, load_skins, own_folder
-from facegraft.dataset import REGIONS
+from facegraft.data.grids import REGIONS
 
 FACE = np.array([[0.3, 0.4], [0.7, 0.6]], np.float32)
 

@@ -26,7 +26,7 @@ from facegraft.characters.skins import VARIABLE
 from facegraft.characters.textures import Texture
 from facegraft.characters.wardrobe import fit
 from facegraft.characters.wearing import fitted
-from facegraft.dataset import REGIONS
+from facegraft.data.grids import REGIONS
 from tests.makehuman_items import base, write_hair, write_shirt
 
 LABEL = {name: value for value, name in enumerate(REGIONS)}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from facegraft.batches import grid_faces
-from facegraft.checkpoint import CheckpointError, load_model, read_json, save_model
+from facegraft.data.batches import grid_faces
+from facegraft.method.checkpoint import CheckpointError, load_model, read_json, save_model
 from tests import tiny
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from facegraft.cli import main
-from facegraft.project import Project
-from facegraft.stages import progress
+from facegraft.core import progress
+from facegraft.core.project import Project
 from tests import synthetic, tiny
 from tests.disk import largest_file
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from facegraft.config import ParamsError, load_params
+from facegraft.core.config import ParamsError, load_params
 from tests import tiny
 
 KEPT_NOWHERE = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facegraft.batches import grid_faces
-from facegraft.contents import Contents
-from facegraft.faces import Faces
-from facegraft.landmarks import mean_face
-from facegraft.latents import Layout, fuse, source_weights
-from facegraft.shapes import Shapes
-from facegraft.unwrap import unwrapped
+from facegraft.data.batches import grid_faces
+from facegraft.data.faces import Faces
+from facegraft.method.contents import Contents
+from facegraft.method.landmarks import mean_face
+from facegraft.method.latents import Layout, fuse, source_weights
+from facegraft.method.shapes import Shapes
+from facegraft.method.unwrap import unwrapped
 from tests import tiny
 
 VECTOR = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from facegraft.batches import grid_faces
-from facegraft.costs import costs
+from facegraft.data.batches import grid_faces
+from facegraft.evaluation.costs import costs
 from tests import tiny
 
 

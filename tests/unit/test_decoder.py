@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.batches import grid_faces
-from facegraft.decoder import Decoder, ModulatedConv, Strength, at_rest
-from facegraft.faces import Faces
-from facegraft.geometry import fit_geometry, fit_mean_face
-from facegraft.images import to_uint8
-from facegraft.landmarks import SEEDS
-from facegraft.latents import fuse, source_weights
-from facegraft.metrics import psnr
-from facegraft.model import Model, ModelConfig
-from facegraft.warp import pixel_centres
+from facegraft.data.batches import grid_faces
+from facegraft.data.faces import Faces
+from facegraft.evaluation.metrics import psnr
+from facegraft.imaging.images import to_uint8
+from facegraft.method.decoder import Decoder, ModulatedConv, Strength, at_rest
+from facegraft.method.landmarks import SEEDS
+from facegraft.method.latents import fuse, source_weights
+from facegraft.method.model import Model, ModelConfig
+from facegraft.method.warp import pixel_centres
+from facegraft.training.geometry import fit_geometry, fit_mean_face
 from tests import tiny
 
 SIDE, NOSE = 64, 4

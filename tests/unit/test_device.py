@@ -11,14 +11,14 @@ import math
 import pytest
 import torch
 
-from facegraft.batches import grid_faces
-from facegraft.calibration import Thresholds
-from facegraft.decoder import Decoded
-from facegraft.device import DeviceError, Machine, choose_device, choose_precision, device_for
-from facegraft.faces import Faces
-from facegraft.model import ModelConfig
-from facegraft.swap import swap
-from facegraft.training import TrainState, init_state, train
+from facegraft.core.device import DeviceError, Machine, choose_device, choose_precision, device_for
+from facegraft.data.batches import grid_faces
+from facegraft.data.faces import Faces
+from facegraft.method.calibration import Thresholds
+from facegraft.method.decoder import Decoded
+from facegraft.method.model import ModelConfig
+from facegraft.method.swap import swap
+from facegraft.training.loop import TrainState, init_state, train
 from tests import tiny
 from tests.album_pictures import PEOPLE
 from tests.elsewhere import Mixed, elsewhere

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.benchmark import Pair, draw_pairs
-from facegraft.dataset import REGIONS
-from facegraft.dimensions import DimensionReport, dimension_report, dimension_rows
-from facegraft.heat_map import DEEP, Panel, heat_map
-from facegraft.readings import LENGTH, READINGS
-from facegraft.stages.progress import silent
+from facegraft.core.progress import silent
+from facegraft.data.grids import REGIONS
+from facegraft.evaluation.attribute_targets import LENGTH, READINGS
+from facegraft.evaluation.benchmark import Pair, draw_pairs
+from facegraft.evaluation.latent_ablation import DimensionReport, dimension_report, dimension_rows
+from facegraft.imaging.heat_map import DEEP, Panel, heat_map
 from tests import tiny
 
 GRIDS = [tiny.faces("test-000")]

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from facegraft.config import DriftParams
-from facegraft.data_summary import (
+from facegraft.core.config import DriftParams
+from facegraft.data.drift import SHARES, compare, stability_index
+from facegraft.data.summary import (
     BINS,
     RANGES,
     DataSummary,
@@ -17,7 +18,6 @@ from facegraft.data_summary import (
     counted,
     read_summary,
 )
-from facegraft.drift import SHARES, compare, stability_index
 from facegraft.stages.drift import judge
 
 PARAMS = DriftParams(max_index=0.25, accept=())

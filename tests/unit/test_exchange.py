@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.exchange import SHAPES, Exchange
-from facegraft.exchange_fit import Album, fit_exchange, fit_shapes
-from facegraft.landmarks import EXPRESSIONS, FACE, LANDMARKS, SEEDS, memberships
-from facegraft.shapes import Shapes
+from facegraft.method.exchange import SHAPES, Exchange
+from facegraft.method.landmarks import EXPRESSIONS, FACE, LANDMARKS, SEEDS, memberships
+from facegraft.method.shapes import Shapes
+from facegraft.training.exchange_fit import Album, fit_exchange, fit_shapes
 from tests.synthetic import readings
 
 REGIONS = (FACE, "eyes", "brows", "nose", "mouth")

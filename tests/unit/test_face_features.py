@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.colours import to_lab
-from facegraft.face_features import (
+from facegraft.evaluation.face_features import (
     BINS,
     PLACES,
     SIDE,
@@ -16,6 +15,7 @@ from facegraft.face_features import (
     shape_features,
     small,
 )
+from facegraft.imaging.colours import to_lab
 
 
 @pytest.mark.parametrize(

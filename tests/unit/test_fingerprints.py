@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facegraft.fingerprints import BITS, WORDS, fingerprint, nearest_elsewhere, unpacked
+from facegraft.imaging.perceptual_hash import BITS, WORDS, fingerprint, nearest_elsewhere, unpacked
 
 
 def textured(count: int) -> np.ndarray:

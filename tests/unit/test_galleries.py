@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegraft.benchmark import embed_grids
-from facegraft.project import Project
-from facegraft.stages import galleries
-from facegraft.stages.progress import silent
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.evaluation.benchmark import embed_grids
+from facegraft.stages.benchmarking import galleries
 from tests import tiny
 
 GRIDS = [tiny.faces(f"test-{k:03d}", rows=2, columns=2) for k in range(5)]

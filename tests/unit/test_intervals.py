@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegraft.intervals import Figure, figures
+from facegraft.evaluation.bootstrap import Figure, figures
 
 
 def test_an_interval_is_that_of_the_normal_distribution_where_it_should_be() -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from facegraft.adapters import judge as module
 from facegraft.adapters import store
 from facegraft.adapters.judge import EMBEDDING, Judge, JudgeError, similarity
-from facegraft.dataset import Grid
-from facegraft.project import Project
+from facegraft.core.project import Project
+from facegraft.data.grids import Grid
 from facegraft.stages.data import DataVersion
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from facegraft.landmarks import (
+from facegraft.method.landmarks import (
     CORNERS,
     EYE_CORNERS,
     FACE,

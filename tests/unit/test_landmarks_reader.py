@@ -11,7 +11,7 @@ import pytest
 from facegraft.adapters import landmarks as module
 from facegraft.adapters.landmarks import Aim, Landmarker, LandmarkerError, model_file, read_mesh
 from facegraft.characters import Attributes, Rendering, load_assets, render, sample_identity
-from facegraft.landmarks import CORNERS, LANDMARKS, LEFT_LIDS, RIGHT_LIDS, face_mesh
+from facegraft.method.landmarks import CORNERS, LANDMARKS, LEFT_LIDS, RIGHT_LIDS, face_mesh
 
 SIDE = 128
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facegraft.latents import Layout, fuse, select, source_weights, unit_energy
-from facegraft.model import Model, ModelConfig
+from facegraft.method.latents import Layout, fuse, select, source_weights, unit_energy
+from facegraft.method.model import Model, ModelConfig
 from tests import tiny
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.locks import Busy, one_at_a_time
-from facegraft.project import Project
+from facegraft.core.locks import Busy, one_at_a_time
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
 from facegraft.stages import train as stage
-from facegraft.stages.progress import silent
 from tests import tiny
 
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from facegraft import losses
-from facegraft.latents import Layout
+from facegraft.method import losses
+from facegraft.method.latents import Layout
 
 LAYOUT = Layout(identity={"eyes": (16, 17)}, attribute={"rest": tuple(range(16))}, vector=2)
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from scipy.ndimage import convolve, gaussian_filter
 
-from facegraft.calibration import (
+from facegraft.evaluation.metrics import gmsd, psnr, ssim
+from facegraft.method.calibration import (
     Calibration,
     CalibrationChanged,
     Separation,
     Uncalibrated,
     area_under_curve,
 )
-from facegraft.metrics import gmsd, psnr, ssim
 
 
 def test_psnr_by_hand() -> None:

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facegraft.batches import grid_faces
-from facegraft.encoder import VectorNorm
-from facegraft.faces import Faces
-from facegraft.latents import fuse, source_weights
-from facegraft.literal import LiteralDecoder, layers_per_resolution
-from facegraft.model import Model, ModelConfig, drawn_faces
+from facegraft.data.batches import grid_faces
+from facegraft.data.faces import Faces
+from facegraft.method.encoder import VectorNorm
+from facegraft.method.latents import fuse, source_weights
+from facegraft.method.literal import LiteralDecoder, layers_per_resolution
+from facegraft.method.model import Model, ModelConfig, drawn_faces
 from tests import tiny
 
 

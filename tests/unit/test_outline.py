@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft import outline_fit
-from facegraft.exchange import MODULATIONS, SHAPES, Exchange
-from facegraft.exchange_fit import fit_exchange, fit_shapes
-from facegraft.landmarks import OVAL, canonical
-from facegraft.outline import POINTS, Outline, motion_features, own_features
-from facegraft.outline_fit import MARGIN, Surroundings, fit_outline, outer_points
-from facegraft.shapes import Shapes
+from facegraft.method.exchange import MODULATIONS, SHAPES, Exchange
+from facegraft.method.landmarks import OVAL, canonical
+from facegraft.method.outline import POINTS, Outline, motion_features, own_features
+from facegraft.method.shapes import Shapes
+from facegraft.training import outline_fit
+from facegraft.training.exchange_fit import fit_exchange, fit_shapes
+from facegraft.training.outline_fit import MARGIN, Surroundings, fit_outline, outer_points
 from tests.unit.test_exchange import DIRECTIONS, REGIONS, album
 
 VECTORS = 6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from facegraft.picture_quality import brightness, clipped, sharpness
+from facegraft.imaging.quality import brightness, clipped, sharpness
 from tests import synthetic
 
 FACE = synthetic.grid("test-000", size=64).images[0, 0]

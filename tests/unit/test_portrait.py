@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from facegraft.alignment import Similarity
-from facegraft.decoder import Decoded, Sight, at_rest
-from facegraft.images import to_tensor
-from facegraft.portrait import Portrait, draw_portrait, enlargement
-from facegraft.warp import pixel_centres, tone
+from facegraft.imaging.alignment import Similarity
+from facegraft.imaging.images import to_tensor
+from facegraft.method.decoder import Decoded, Sight, at_rest
+from facegraft.method.portrait import Portrait, draw_portrait, enlargement
+from facegraft.method.warp import pixel_centres, tone
 
 SIZE = 64
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.benchmark import draw_pairs, pair_images
 from facegraft.characters import Attributes, attribute_code, sample_attributes
-from facegraft.dataset import Grid
-from facegraft.images import to_tensor
-from facegraft.probes import attribute_errors, fit_probes
-from facegraft.readings import LENGTH, READINGS, size, truth, visible
-from facegraft.stages.progress import silent
+from facegraft.core.progress import silent
+from facegraft.data.grids import Grid
+from facegraft.evaluation.attribute_probes import attribute_errors, fit_probes
+from facegraft.evaluation.attribute_targets import LENGTH, READINGS, size, truth, visible
+from facegraft.evaluation.benchmark import draw_pairs, pair_images
+from facegraft.imaging.images import to_tensor
 from tests import synthetic
 
 

@@ -15,7 +15,7 @@ SCRIPT = """
 import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from facegraft.stages.processes import end_with_parent
+from facegraft.core.processes import end_with_parent
 
 pool = ProcessPoolExecutor(1, get_context("spawn"), end_with_parent)
 print(pool.submit(os.getpid).result(), flush=True)

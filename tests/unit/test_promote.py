@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from facegraft.adapters import registry, tracking
-from facegraft.checkpoint import CheckpointError, load_model, save_model
-from facegraft.config import Params
-from facegraft.model import Model, ModelConfig
-from facegraft.project import Project
-from facegraft.promotion import Decision
+from facegraft.core.config import Params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.evaluation.promotion import Decision
+from facegraft.method.checkpoint import CheckpointError, load_model, save_model
+from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import promote as stage
-from facegraft.stages.progress import silent
 from facegraft.stages.rollback import rollback
 from tests import synthetic, tiny
 from tests.live_servers import wait_for

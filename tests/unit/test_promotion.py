@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from facegraft.config import PromoteParams
-from facegraft.promotion import decide
+from facegraft.core.config import PromoteParams
+from facegraft.evaluation.promotion import decide
 
 RULES = PromoteParams(
     metric="model/psnr_changed",

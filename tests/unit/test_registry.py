@@ -18,11 +18,11 @@ import yaml
 
 from facegraft.adapters import registry, tracking
 from facegraft.adapters.stored_version import files_fingerprint
-from facegraft.calibration import Calibration
-from facegraft.checkpoint import load_model, save_model
-from facegraft.config import NUM_LATENTS
-from facegraft.model import Model, ModelConfig
-from facegraft.project import Project
+from facegraft.core.config import NUM_LATENTS
+from facegraft.core.project import Project
+from facegraft.method.calibration import Calibration
+from facegraft.method.checkpoint import load_model, save_model
+from facegraft.method.model import Model, ModelConfig
 from tests import tiny
 
 SIZE = 32

@@ -6,7 +6,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from facegraft.project import Project
+from facegraft.core.project import Project
 from flows.artifacts import code, plain
 from flows.report import write_report
 

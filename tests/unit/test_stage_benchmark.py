@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import second_judge
-from facegraft.benchmark import ROWS
-from facegraft.checkpoint import CheckpointError, save_model
-from facegraft.config import Params
-from facegraft.model import Model, ModelConfig
-from facegraft.project import Project
+from facegraft.core.config import Params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.evaluation.benchmark import ROWS
+from facegraft.method.checkpoint import CheckpointError, save_model
+from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import benchmark as stage
 from facegraft.stages import rendering
 from facegraft.stages.benchmark import (
@@ -26,8 +27,7 @@ from facegraft.stages.benchmark import (
     benchmark,
     find_model,
 )
-from facegraft.stages.benchmark_data import MARKER, benchmark_data
-from facegraft.stages.progress import silent
+from facegraft.stages.benchmarking.data import MARKER, benchmark_data
 from tests import tiny
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from facegraft.adapters import lineage, store
 from facegraft.adapters.store import DataError
-from facegraft.config import Params, load_params
-from facegraft.images import load_image
-from facegraft.project import Project
+from facegraft.core.config import Params, load_params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.imaging.images import load_image
 from facegraft.stages import data as stage
 from facegraft.stages import rendering
 from facegraft.stages.data import DataVersion, data
-from facegraft.stages.progress import silent
 from tests import synthetic
 
 

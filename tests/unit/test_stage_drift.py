@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from facegraft.adapters import registry, tracking
-from facegraft.checkpoint import save_model
-from facegraft.config import Params
-from facegraft.data_summary import DataSummary
-from facegraft.model import Model, ModelConfig
-from facegraft.project import Project
+from facegraft.core.config import Params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.data.summary import DataSummary
+from facegraft.method.checkpoint import save_model
+from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import train as train_stage
 from facegraft.stages.drift import DriftFound, drift
-from facegraft.stages.progress import silent
 from tests import synthetic, tiny
 from tests.unit.test_drift import summary
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.dataset import Grid, Person
-from facegraft.images import to_tensor
+from facegraft.data.grids import Grid, Person
+from facegraft.imaging.images import to_tensor
 from facegraft.stages import landmarks as stage
 from facegraft.stages.landmarks import (
     aimed_at,

@@ -15,12 +15,18 @@ from PIL import Image
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.store import DataError, read_manifest
-from facegraft.calibration import Thresholds
 from facegraft.characters import load_assets, render, sample_attributes, sample_identity
-from facegraft.images import ImageError, is_ai_generated, load_image, read_metadata, save_png
-from facegraft.model import Model, ModelConfig
-from facegraft.project import Project
-from facegraft.sidecar import SwapRecord
+from facegraft.core.project import Project
+from facegraft.imaging.images import (
+    ImageError,
+    is_ai_generated,
+    load_image,
+    read_metadata,
+    save_png,
+)
+from facegraft.method.calibration import Thresholds
+from facegraft.method.model import Model, ModelConfig
+from facegraft.method.sidecar import SwapRecord
 from facegraft.stages import inputs
 from facegraft.stages.data import DataVersion
 from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
@@ -32,7 +38,7 @@ from facegraft.stages.swap import (
     run_swap,
     with_strength,
 )
-from facegraft.training import init_state
+from facegraft.training.loop import init_state
 from tests import synthetic, tiny
 from tests.disk import largest_file
 from tests.photographs import photograph

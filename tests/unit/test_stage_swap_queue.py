@@ -13,17 +13,17 @@ from PIL import Image
 
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.calibration import Thresholds
 from facegraft.cli import SOME_FAIL, main
-from facegraft.model import ModelConfig
-from facegraft.project import Project
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
+from facegraft.method.calibration import Thresholds
+from facegraft.method.model import ModelConfig
 from facegraft.stages import swap_queue as stage
 from facegraft.stages.data import DataVersion
 from facegraft.stages.inputs import Eyes
-from facegraft.stages.progress import silent
 from facegraft.stages.swap import Swapper
 from facegraft.stages.swap_queue import QueueRefused, QueueReport, list_folder
-from facegraft.training import init_state
+from facegraft.training.loop import init_state
 from tests import tiny
 from tests.disk import largest_file
 from tests.photographs import photograph

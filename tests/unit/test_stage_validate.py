@@ -15,13 +15,13 @@ from PIL import Image, ImageFilter
 
 from facegraft.adapters import store
 from facegraft.adapters.store import DataError
-from facegraft.config import Params
-from facegraft.project import Project
-from facegraft.stages import comparisons
-from facegraft.stages import statistics as statistics_module
-from facegraft.stages.progress import silent
-from facegraft.stages.statistics import image_statistics
+from facegraft.core.config import Params
+from facegraft.core.progress import silent
+from facegraft.core.project import Project
 from facegraft.stages.validate import ValidationFailed, measure, parameter_bounds, validate
+from facegraft.stages.validating import comparisons
+from facegraft.stages.validating import statistics as statistics_module
+from facegraft.stages.validating.statistics import image_statistics
 
 
 def overwrite(project: Project, shard: str, row: int, column: int, cell: np.ndarray) -> None:

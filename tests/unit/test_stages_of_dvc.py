@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from facegraft.config import Params
-from facegraft.stages.train import METHOD
+from facegraft.core.config import Params
+from facegraft.stages.train import CODE
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -23,14 +23,15 @@ def test_a_stage_depends_on_its_own_code_and_section(name: str) -> None:
     assert name in {field.alias or key for key, field in Params.model_fields.items()}
     known = {"build/data/version.json", "build/validation/summary.json"}
     assert name == "data" or known & set(stage["deps"])
-    assert f"src/facegraft/stages/{name}.py" in stage["deps"]
+    # What train.py itself says is logged: the weights depend on the rooms below.
+    assert name == "train" or f"src/facegraft/stages/{name}.py" in stage["deps"]
     for dependency in stage["deps"]:
         if dependency.startswith("src/"):
-            assert (ROOT / dependency).is_file(), dependency
+            assert (ROOT / dependency).exists(), dependency
 
 
 def test_training_depends_on_all_of_the_method() -> None:
-    assert {f"src/facegraft/{name}.py" for name in METHOD} <= set(STAGES["train"]["deps"])
+    assert {f"src/facegraft/{part}" for part in CODE} <= set(STAGES["train"]["deps"])
 
 
 def test_the_stages_form_one_road_and_write_below_build() -> None:

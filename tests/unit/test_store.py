@@ -13,7 +13,7 @@ import pytest
 
 from facegraft.adapters import store
 from facegraft.adapters.store import DataError, load_grids, load_image
-from facegraft.dataset import Mix
+from facegraft.data.grids import Mix
 from tests import synthetic
 
 

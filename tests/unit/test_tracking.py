@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import registry, tracking
-from facegraft.project import Project
+from facegraft.core.project import Project
 from tests.live_servers import wait_for
 
 
@@ -199,7 +199,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from facegraft.adapters import tracking
-from facegraft.project import Project
+from facegraft.core.project import Project
 with tracking.open_run(Project(Path(sys.argv[1])), run_name="train-1", alone_as="train") as run:
     print(run.id, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

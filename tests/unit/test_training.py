@@ -10,16 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from facegraft.batches import NoReadings, draw_pairs, person_faces
-from facegraft.checkpoint import CheckpointError, checkpoint_recipe, load_state, save_state
-from facegraft.dataset import Grid, Person
-from facegraft.decoder import Decoder
-from facegraft.faces import Faces
-from facegraft.heldout import all_below
-from facegraft.latents import fuse, source_weights
-from facegraft.losses import attribute_loss_per_pair, identity_loss_per_pair, perceptual_loss
-from facegraft.model import drawn_faces
-from facegraft.training import (
+from facegraft.data.batches import NoReadings, draw_pairs, person_faces
+from facegraft.data.faces import Faces
+from facegraft.data.grids import Grid, Person
+from facegraft.evaluation.heldout import all_below
+from facegraft.method.checkpoint import CheckpointError
+from facegraft.method.decoder import Decoder
+from facegraft.method.latents import fuse, source_weights
+from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair, perceptual_loss
+from facegraft.method.model import drawn_faces
+from facegraft.training.loop import (
     NonFiniteLoss,
     TrainState,
     begin,
@@ -32,6 +32,7 @@ from facegraft.training import (
     step_losses,
     train,
 )
+from facegraft.training.state_file import checkpoint_recipe, load_state, save_state
 from tests import tiny
 from tests.album_pictures import PEOPLE
 

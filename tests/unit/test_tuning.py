@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from facegraft.batches import grid_faces
-from facegraft.calibration import Thresholds
-from facegraft.decoder import Strength
-from facegraft.faces import Faces
-from facegraft.model import Model
-from facegraft.swap import swap
-from facegraft.training import begin, phases
-from facegraft.tuning import Tuned, Verdict
+from facegraft.data.batches import grid_faces
+from facegraft.data.faces import Faces
+from facegraft.method.calibration import Thresholds
+from facegraft.method.decoder import Strength
+from facegraft.method.model import Model
+from facegraft.method.swap import swap
+from facegraft.method.tuning import Tuned, Verdict
+from facegraft.training.loop import begin, phases
 from tests import tiny
 
 EASY, HARD = (

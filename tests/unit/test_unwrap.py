@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from facegraft.landmarks import FACE, SEEDS, SURFACE, mirrored_landmarks
-from facegraft.unwrap import (
+from facegraft.method.landmarks import FACE, SEEDS, SURFACE, mirrored_landmarks
+from facegraft.method.unwrap import (
     SIDE,
     in_plane,
     plane_places,
@@ -14,7 +14,7 @@ from facegraft.unwrap import (
     region_pixels,
     unwrapped,
 )
-from facegraft.warp import facing, pixel_centres, sampled, tone
+from facegraft.method.warp import facing, pixel_centres, sampled, tone
 from tests.synthetic import readings
 from tests.tiny import float64
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.landmarks import SURFACE, face_mesh, mirrored_landmarks
-from facegraft.warp import (
+from facegraft.method.landmarks import SURFACE, face_mesh, mirrored_landmarks
+from facegraft.method.warp import (
     FIELD,
     facing,
     pixel_centres,

@@ -21,8 +21,8 @@ import numpy as np
 
 from facegraft.adapters import store
 from facegraft.adapters.store import MANIFEST, DataError
-from facegraft.atomic import replacing
-from facegraft.dataset import Person
+from facegraft.core.atomic import replacing
+from facegraft.data.grids import Person
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from facegraft.adapters.gate_columns import Bounds, accusable, with_counts
 from facegraft.adapters.gate_rules import manifest_rules, picture_rules
-from facegraft.atomic import replacing
-from facegraft.config import ValidateParams
+from facegraft.core.atomic import replacing
+from facegraft.core.config import ValidateParams
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ import pandas as pd
 
 from facegraft.adapters.albums import is_album
 from facegraft.adapters.store import SPLITS, SUBJECT_KINDS
-from facegraft.config import ValidateParams
-from facegraft.head_pose import pose_of
+from facegraft.core.config import ValidateParams
+from facegraft.imaging.head_pose import pose_of
 
 Bounds = Mapping[str, tuple[float, float]]
 """Parameter column -> lowest and highest value allowed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from facegraft.adapters.store import SPLITS, SUBJECT_KINDS
-from facegraft.config import ValidateParams
+from facegraft.core.config import ValidateParams
 
 
 def manifest_rules(params: ValidateParams) -> list[Any]:

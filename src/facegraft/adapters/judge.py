@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facegraft.errors import FacegraftError
+from facegraft.core.errors import FacegraftError
 
 DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
 RECOGNISER = "face_recognition_sface_2021dec_int8bq.onnx"

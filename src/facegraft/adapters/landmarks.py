@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from facegraft.errors import FacegraftError
-from facegraft.landmarks import LANDMARKS, SURFACE
+from facegraft.core.errors import FacegraftError
+from facegraft.method.landmarks import LANDMARKS, SURFACE
 
 MODEL = "models/face_landmarker.task"
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from facegraft.atomic import replacing
-from facegraft.errors import FacegraftError
+from facegraft.core.atomic import replacing
+from facegraft.core.errors import FacegraftError
 
 UNKNOWN = "unknown"
 """What a run is stamped with where git or a file cannot say."""

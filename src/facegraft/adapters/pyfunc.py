@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.checkpoint import load_model
-from facegraft.faces import Faces
-from facegraft.images import to_tensor, to_uint8
-from facegraft.model import Model
+from facegraft.data.faces import Faces
+from facegraft.imaging.images import to_tensor, to_uint8
+from facegraft.method.checkpoint import load_model
+from facegraft.method.model import Model
 
 
 class Swapper:

@@ -30,10 +30,10 @@ from facegraft.adapters.stored_version import (
     require_our_loader,
 )
 from facegraft.adapters.tracking import Run, artifacts, client, one_line
-from facegraft.atomic import replacing
-from facegraft.calibration import Calibration, CalibrationChanged
-from facegraft.locks import one_at_a_time
-from facegraft.project import Project
+from facegraft.core.atomic import replacing
+from facegraft.core.locks import one_at_a_time
+from facegraft.core.project import Project
+from facegraft.method.calibration import Calibration, CalibrationChanged
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facegraft.atomic import replacing
-from facegraft.dataset import LANDMARKS, Grid, Mix
-from facegraft.errors import FacegraftError
+from facegraft.core.atomic import replacing
+from facegraft.core.errors import FacegraftError
+from facegraft.data.grids import LANDMARKS, Grid, Mix
 
 if TYPE_CHECKING:
     import pandas as pd

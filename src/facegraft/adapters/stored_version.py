@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from facegraft.errors import FacegraftError
+from facegraft.core.errors import FacegraftError
 
 LOADER = "facegraft.adapters.pyfunc"
 NEEDS = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "safetensors")

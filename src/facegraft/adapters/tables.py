@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from facegraft.errors import FacegraftError
-from facegraft.regular_file import Unreadable, read_whole
+from facegraft.core.errors import FacegraftError
+from facegraft.core.regular_file import Unreadable, read_whole
 
 PARQUET = ".parquet"
 

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 from uuid import uuid4
 
-from facegraft.atomic import replacing
-from facegraft.errors import FacegraftError
-from facegraft.project import Project
+from facegraft.core.atomic import replacing
+from facegraft.core.errors import FacegraftError
+from facegraft.core.project import Project
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

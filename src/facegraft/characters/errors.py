@@ -1,6 +1,6 @@
 """The one error of this package."""
 
-from facegraft.errors import FacegraftError
+from facegraft.core.errors import FacegraftError
 
 
 class CharacterError(FacegraftError):

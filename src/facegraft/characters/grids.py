@@ -14,6 +14,7 @@ from facegraft.characters.attributes import (
     attribute_code_groups,
     sample_attributes,
 )
+from facegraft.characters.contours import STROKES
 from facegraft.characters.deform import neutral_head
 from facegraft.characters.errors import CharacterError
 from facegraft.characters.identity import (
@@ -24,8 +25,7 @@ from facegraft.characters.identity import (
 )
 from facegraft.characters.regions import CODE_GROUPS
 from facegraft.characters.render import render_head
-from facegraft.dataset import Grid, Mix, image_key
-from facegraft.strokes import STROKES
+from facegraft.data.grids import Grid, Mix, image_key
 
 BENCHMARK = "benchmark"
 """The split whose hair styles and expressions are reserved: no other split ever draws them."""
@@ -127,7 +127,7 @@ def _draw_mixes(rng: np.random.Generator, number: int, people: int, mixes: int) 
 
 
 def render_grid(assets: Assets, spec: GridSpec, size: int, supersample: int) -> Grid:
-    """Draw every cell of a grid; see `facegraft.dataset.Grid` for shapes.
+    """Draw every cell of a grid; see `facegraft.data.grids.Grid` for shapes.
 
     Raises:
         CharacterError: size or supersample is out of range.

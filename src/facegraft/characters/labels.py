@@ -8,7 +8,7 @@ from facegraft.characters.attributes import Attributes
 from facegraft.characters.brows import brow_opacity
 from facegraft.characters.identity import Identity
 from facegraft.characters.surface import Surface
-from facegraft.dataset import REGIONS
+from facegraft.data.grids import REGIONS
 
 LABEL = {name: value for value, name in enumerate(REGIONS)}
 

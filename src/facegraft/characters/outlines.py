@@ -1,4 +1,4 @@
-"""Where the painted outlines of `facegraft.strokes` lie on a character's surface."""
+"""Where the painted outlines of `facegraft.characters.contours` lie on a character's surface."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from facegraft.characters.assets import Assets
 from facegraft.characters.brows import FRONT, HIGHEST, LOWEST, MARGIN, brow_edges
+from facegraft.characters.contours import BROW_ALONG
 from facegraft.characters.identity import Identity
 from facegraft.characters.materials import EYE_CENTRE, EYE_RADIUS, IRIS
 from facegraft.characters.sculpt import MATERIALS
-from facegraft.strokes import BROW_ALONG
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from facegraft.characters.shading import shade
 from facegraft.characters.tones import encoded
 from facegraft.characters.visibility import Seen, see
 from facegraft.characters.wearing import dressed
-from facegraft.dataset import FACE_REGIONS
+from facegraft.data.grids import FACE_REGIONS
 
 SIZES = (16, 1024)
 SUPERSAMPLES = (1, 4)

@@ -11,29 +11,23 @@ from pathlib import Path
 
 from facegraft.adapters.lineage import folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY
-from facegraft.atomic import replacing
-from facegraft.base_model import BASE, CARD
-from facegraft.benchmark import ROWS, draw_pairs
-from facegraft.checkpoint import (
-    WEIGHTS,
-    CheckpointError,
-    halve_teachers,
-    load_model,
-    read_json,
-    save_model,
-)
-from facegraft.config import Params
-from facegraft.model import Model
-from facegraft.project import Project
-from facegraft.promotion import Decision, decide
-from facegraft.sheets import swap_sheet
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.evaluation.benchmark import ROWS, draw_pairs
+from facegraft.evaluation.promotion import Decision, decide
+from facegraft.evaluation.sheets import swap_sheet
+from facegraft.method.base_model import BASE, CARD
+from facegraft.method.checkpoint import WEIGHTS, CheckpointError, load_model, read_json, save_model
+from facegraft.method.model import Model
 from facegraft.stages.data import data
 from facegraft.stages.evaluate import measure, nan_as_null
 from facegraft.stages.import_pictures import Terms, import_pictures
 from facegraft.stages.landmarks import read_split
-from facegraft.stages.progress import Progress
 from facegraft.stages.train import train
 from facegraft.stages.validate import validate
+from facegraft.training.state_file import halve_teachers
 
 SHEET, SHEET_PAIRS = "pairs.jpg", 64
 """Held-out swaps in the order of the benchmark, none picked."""

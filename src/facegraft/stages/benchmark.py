@@ -15,9 +15,13 @@ from PIL import Image
 from facegraft.adapters import registry, second_judge
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.atomic import replacing
-from facegraft.base_model import BASE, load_base
-from facegraft.benchmark import (
+from facegraft.core.atomic import replacing
+from facegraft.core.config import BenchmarkParams, Params
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.evaluation.attribute_probes import Probes, attribute_errors
+from facegraft.evaluation.benchmark import (
     Further,
     Pair,
     draw_region_pairs,
@@ -28,27 +32,23 @@ from facegraft.benchmark import (
     pair_images,
     pairs_hash,
 )
-from facegraft.benchmark_table import as_markdown, as_text, lines
-from facegraft.checkpoint import CONFIG, WEIGHTS, CheckpointError, load_model
-from facegraft.config import BenchmarkParams, Params
-from facegraft.costs import Costs, costs
-from facegraft.dimensions import DimensionReport, dimension_report
-from facegraft.errors import FacegraftError
-from facegraft.intervals import Figure
-from facegraft.intervals import figures as with_intervals
-from facegraft.model import Model
-from facegraft.probes import Probes, attribute_errors
-from facegraft.project import Project
-from facegraft.reading_errors import read_by, share_of_the_way, sharpness
-from facegraft.sheets import swap_sheet
-from facegraft.stages.attribute_probes import attribute_probes
-from facegraft.stages.benchmark_data import BenchmarkData, benchmark_data
-from facegraft.stages.dimension_pictures import write_dimensions
-from facegraft.stages.foreign_sources import avatars, photographs
-from facegraft.stages.galleries import gallery
+from facegraft.evaluation.bootstrap import Figure
+from facegraft.evaluation.bootstrap import figures as with_intervals
+from facegraft.evaluation.costs import Costs, costs
+from facegraft.evaluation.latent_ablation import DimensionReport, dimension_report
+from facegraft.evaluation.reading_errors import read_by, share_of_the_way, sharpness
+from facegraft.evaluation.sheets import swap_sheet
+from facegraft.evaluation.tables import as_markdown, as_text, lines
+from facegraft.method.base_model import BASE, load_base
+from facegraft.method.checkpoint import CONFIG, WEIGHTS, CheckpointError, load_model
+from facegraft.method.model import Model
+from facegraft.stages.benchmarking.attribute_probes import attribute_probes
+from facegraft.stages.benchmarking.data import BenchmarkData, benchmark_data
+from facegraft.stages.benchmarking.dimension_pictures import write_dimensions
+from facegraft.stages.benchmarking.foreign_sources import avatars, photographs
+from facegraft.stages.benchmarking.galleries import gallery
 from facegraft.stages.inputs import Eyes
 from facegraft.stages.landmarks import read_crop
-from facegraft.stages.progress import Progress
 
 SHEET_PAIRS, SHEET_REGIONS = 64, 6
 """Swaps on the sheet, drawn by the seed; rows of each sub-dimension on the other."""

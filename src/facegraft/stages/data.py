@@ -14,10 +14,10 @@ from filelock import FileLock
 from facegraft.adapters import albums, lineage, store
 from facegraft.adapters.lineage import UNKNOWN, LineageError
 from facegraft.adapters.store import DataError
-from facegraft.atomic import replacing
-from facegraft.config import Params
-from facegraft.project import Project
-from facegraft.stages.progress import Progress
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
 from facegraft.stages.rendering import MARKER, recipe, recipe_digest, render_dataset
 
 Source = Literal["cached", "pulled", "rendered"]

@@ -13,14 +13,14 @@ from typing import Any
 
 from facegraft.adapters import registry
 from facegraft.adapters.registry import Registered
-from facegraft.atomic import replacing
-from facegraft.config import DriftParams, Params
-from facegraft.data_summary import DataSummary, SummaryError, read_summary
-from facegraft.drift import Shift, compare
-from facegraft.errors import FacegraftError
-from facegraft.project import Project
+from facegraft.core.atomic import replacing
+from facegraft.core.config import DriftParams, Params
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.data.drift import Shift, compare
+from facegraft.data.summary import DataSummary, SummaryError, read_summary
 from facegraft.stages.drift_page import write_page
-from facegraft.stages.progress import Progress
 
 REPORT, PAGE, VERDICT = "report.json", "index.html", "verdict.json"
 SUMMARY = "summary.json"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facegraft.atomic import replacing
-from facegraft.data_summary import BINS, DataSummary, edges
-from facegraft.drift import SHARES, Shift
-from facegraft.stages.gate_page import document
+from facegraft.core.atomic import replacing
+from facegraft.data.drift import SHARES, Shift
+from facegraft.data.summary import BINS, DataSummary, edges
+from facegraft.stages.validating.gate_page import document
 
 if TYPE_CHECKING:
     from facegraft.stages.drift import DriftReport

@@ -12,26 +12,26 @@ from facegraft.adapters.judge import Judge
 from facegraft.adapters.lineage import data_in_use
 from facegraft.adapters.registry import fingerprint
 from facegraft.adapters.tracking import find_run
-from facegraft.atomic import replacing
-from facegraft.benchmark import (
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params
+from facegraft.core.device import device_for
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.evaluation.benchmark import (
     benchmark,
     draw_pairs,
     draw_region_pairs,
     pairs_hash,
     region_benchmark,
 )
-from facegraft.calibration import Calibration, calibrate
-from facegraft.checkpoint import load_model, read_json
-from facegraft.config import Params
-from facegraft.device import device_for
-from facegraft.dimensions import dimension_report
-from facegraft.model import Model
-from facegraft.project import Project
-from facegraft.sheets import swap_sheet
-from facegraft.stages.dimension_pictures import write_dimensions
-from facegraft.stages.galleries import gallery
+from facegraft.evaluation.latent_ablation import dimension_report
+from facegraft.evaluation.sheets import swap_sheet
+from facegraft.method.calibration import Calibration, calibrate
+from facegraft.method.checkpoint import load_model, read_json
+from facegraft.method.model import Model
+from facegraft.stages.benchmarking.dimension_pictures import write_dimensions
+from facegraft.stages.benchmarking.galleries import gallery
 from facegraft.stages.landmarks import read_split
-from facegraft.stages.progress import Progress
 
 SHEET_PAIRS, SHEET_REGIONS = 16, 10
 DIMENSION_PAIRS = 8

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock, Timeout
 
-import facegraft
 from facegraft.adapters import albums, store
 from facegraft.adapters.listing import Listed, read_listing
 from facegraft.adapters.store import SUBJECT_KINDS, DataError
-from facegraft.config import Params
-from facegraft.errors import FacegraftError
-from facegraft.project import Project
+from facegraft.core.code_hash import code_hash
+from facegraft.core.config import Params
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
 from facegraft.stages import data as data_stage
-from facegraft.stages.face_crops import (
+from facegraft.stages.importing.choice import Choice, Held, choose
+from facegraft.stages.importing.face_crops import (
     Finding,
     examine_all,
     forget_taken,
     kept_crops,
     to_tasks,
 )
-from facegraft.stages.import_choice import Choice, Held, choose
-from facegraft.stages.import_report import ImportReport, write_report
-from facegraft.stages.progress import Progress
+from facegraft.stages.importing.report import ImportReport, write_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 NO_LICENCE = "NOASSERTION"
 """SPDX for "nobody has said"."""
 
-METHOD = ("alignment", "images", "adapters/judge", "characters/camera", "stages/face_crops")
-"""Modules that a finding depends on: what an older version found out is not believed."""
+CODE = (
+    "imaging", "adapters/judge.py", "characters/camera.py", "stages/importing/face_crops.py"
+)  # fmt: skip
+"""What a finding depends on: what an older version found out is not believed."""
 
 
 class ImportRefused(FacegraftError):
@@ -173,10 +175,9 @@ def _refuse_other_terms(table: pd.DataFrame, params: Params, name: str, terms: T
 
 def _memory(folder: Path, params: Params) -> Path:
     """Where findings are kept that these params and this code made; others are deleted."""
-    package = Path(facegraft.__file__).parent
-    code = b"".join((package / f"{module}.py").read_bytes() for module in METHOD)
-    what = f"{params.data.size} {params.import_.model_dump_json(exclude={'splits'})}"
-    memory = folder / f"found-{hashlib.sha256(what.encode() + code).hexdigest()[:12]}"
+    section = params.import_.model_dump_json(exclude={"splits"})
+    what = f"{params.data.size} {section} {code_hash(*CODE)}"
+    memory = folder / f"found-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     for other in folder.glob("found-*"):
         if other != memory:
             shutil.rmtree(other)

@@ -17,13 +17,13 @@ from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.store import DataError, load_image
 from facegraft.adapters.store import sha256 as cell_sha256
 from facegraft.adapters.tables import printable
-from facegraft.alignment import Similarity, align
-from facegraft.faces import Faces
-from facegraft.images import ImageError, decode_image, read_file, to_tensor, to_uint8
-from facegraft.model import ModelConfig
-from facegraft.portrait import Portrait
-from facegraft.project import Project
-from facegraft.sidecar import InputRecord
+from facegraft.core.project import Project
+from facegraft.data.faces import Faces
+from facegraft.imaging.alignment import Similarity, align
+from facegraft.imaging.images import ImageError, decode_image, read_file, to_tensor, to_uint8
+from facegraft.method.model import ModelConfig
+from facegraft.method.portrait import Portrait
+from facegraft.method.sidecar import InputRecord
 from facegraft.stages.landmarks import aimed_at, read_crop
 
 IN_PLACE = Similarity(1.0, np.eye(2), np.zeros(2))

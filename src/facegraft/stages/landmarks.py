@@ -21,14 +21,14 @@ import torch
 
 from facegraft.adapters.landmarks import MODEL_SHA256, Aim, Landmarker
 from facegraft.adapters.store import DataError, load_grids
-from facegraft.atomic import replacing
-from facegraft.dataset import Grid, Person, Readings
-from facegraft.faces import Faces
-from facegraft.images import to_uint8
-from facegraft.landmarks import EXPRESSIONS, LANDMARKS
-from facegraft.project import Project
-from facegraft.stages.processes import end_with_parent, usable_cores
-from facegraft.stages.progress import Progress
+from facegraft.core.atomic import replacing
+from facegraft.core.processes import end_with_parent, usable_cores
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.data.faces import Faces
+from facegraft.data.grids import Grid, Person, Readings
+from facegraft.imaging.images import to_uint8
+from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS
 
 PASSES = "two passes, aimed at a face-filling crop"
 """What a reading depends on besides the picture and the networks; change it with the code."""

@@ -14,18 +14,18 @@ from facegraft.adapters.pyfunc import Swapper
 from facegraft.adapters.registry import Registered
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import Run, find_run, open_run
-from facegraft.atomic import replacing
-from facegraft.base_model import BASE, load_base
-from facegraft.calibration import Calibration, CalibrationChanged, calibrate
-from facegraft.checkpoint import CheckpointError, load_model, read_json
-from facegraft.config import Params, Section
-from facegraft.errors import FacegraftError
-from facegraft.model import ModelConfig
-from facegraft.project import Project
-from facegraft.promotion import Decision, decide
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params, Section
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.evaluation.promotion import Decision, decide
+from facegraft.method.base_model import BASE, load_base
+from facegraft.method.calibration import Calibration, CalibrationChanged, calibrate
+from facegraft.method.checkpoint import CheckpointError, load_model, read_json
+from facegraft.method.model import ModelConfig
 from facegraft.stages.evaluate import measure, nan_as_null
 from facegraft.stages.landmarks import read_split
-from facegraft.stages.progress import Progress
 
 
 class PromotionError(FacegraftError):

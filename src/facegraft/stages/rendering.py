@@ -12,10 +12,8 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from facegraft import characters, strokes
 from facegraft.adapters import store
 from facegraft.adapters.store import DataError
-from facegraft.atomic import replacing
 from facegraft.characters import (
     RENDERING,
     Assets,
@@ -26,10 +24,12 @@ from facegraft.characters import (
     load_assets,
     render_grid,
 )
-from facegraft.config import RenderParams
-from facegraft.images import contact_sheet, save_picture
-from facegraft.stages.processes import end_with_parent, usable_cores
-from facegraft.stages.progress import Progress
+from facegraft.core.atomic import replacing
+from facegraft.core.code_hash import code_hash
+from facegraft.core.config import RenderParams
+from facegraft.core.processes import end_with_parent, usable_cores
+from facegraft.core.progress import Progress
+from facegraft.imaging.images import contact_sheet, save_picture
 
 MARKER = "params.json"
 """Inside data/: the params that made it; a folder without it was made by somebody else."""
@@ -127,11 +127,7 @@ def _prepare(folder: Path, params: RenderParams) -> None:
 
 def renderer_version() -> str:
     """Digest of the renderer's source: half a dataset of an older renderer is not resumed."""
-    digest = hashlib.sha256()
-    source = Path(characters.__file__).parent
-    for path in (*sorted(source.rglob("*.py")), Path(str(strokes.__file__))):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return code_hash("characters")
 
 
 def _start_worker() -> None:

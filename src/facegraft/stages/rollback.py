@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from facegraft.adapters import registry
-from facegraft.config import Params, Section
-from facegraft.project import Project
-from facegraft.stages.progress import Progress
+from facegraft.core.config import Params, Section
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
 
 
 class RollbackReport(Section):

@@ -18,20 +18,21 @@ from facegraft.adapters import registry
 from facegraft.adapters.judge import Judge, similarity
 from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.lineage import data_in_use, git_state
-from facegraft.alignment import paste
-from facegraft.atomic import replacing
-from facegraft.calibration import Calibration, Thresholds
-from facegraft.checkpoint import load_model, read_json
-from facegraft.config import Params, SwapParams
-from facegraft.decoder import Decoded
-from facegraft.device import device_for
-from facegraft.errors import FacegraftError
-from facegraft.faces import Faces
-from facegraft.images import contact_sheet, save_picture, save_png, to_uint8
-from facegraft.model import Model
-from facegraft.portrait import draw_portrait, enlargement
-from facegraft.project import Project
-from facegraft.sidecar import (
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params, SwapParams
+from facegraft.core.device import device_for
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.data.faces import Faces
+from facegraft.imaging.alignment import paste
+from facegraft.imaging.images import contact_sheet, save_picture, save_png, to_uint8
+from facegraft.method.calibration import Calibration, Thresholds
+from facegraft.method.checkpoint import load_model, read_json
+from facegraft.method.decoder import Decoded
+from facegraft.method.model import Model
+from facegraft.method.portrait import draw_portrait, enlargement
+from facegraft.method.sidecar import (
     COMPARISON,
     ERROR,
     PICTURES,
@@ -41,12 +42,11 @@ from facegraft.sidecar import (
     SwapRecord,
     Verdict,
 )
+from facegraft.method.swap import swap as swap_pair
+from facegraft.method.tuning import Tuned
+from facegraft.method.tuning import Verdict as Measured
 from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
 from facegraft.stages.landmarks import read_crop
-from facegraft.stages.progress import Progress
-from facegraft.swap import swap as swap_pair
-from facegraft.tuning import Tuned
-from facegraft.tuning import Verdict as Measured
 
 CALIBRATION = "calibration.json"
 

@@ -14,12 +14,12 @@ from filelock import FileLock, Timeout
 
 from facegraft.adapters.jobs import Job, read_jobs
 from facegraft.adapters.tables import printable
-from facegraft.atomic import replacing
-from facegraft.config import Params
-from facegraft.errors import FacegraftError
-from facegraft.project import Project
-from facegraft.sidecar import ERROR
-from facegraft.stages.progress import Progress
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.method.sidecar import ERROR
 from facegraft.stages.swap import (
     Swapper,
     SwapResult,

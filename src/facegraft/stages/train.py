@@ -13,44 +13,38 @@ from pathlib import Path
 import numpy as np
 import torch.distributed as dist
 
-import facegraft
-from facegraft import ranks
 from facegraft.adapters.albums import load_people
 from facegraft.adapters.lineage import data_in_use, folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY, fingerprint
 from facegraft.adapters.tracking import NOTE, Run, open_run
-from facegraft.atomic import replacing
-from facegraft.base_model import BASE, load_base
-from facegraft.benchmark import Pair, draw_pairs
-from facegraft.checkpoint import (
+from facegraft.core import ranks
+from facegraft.core.atomic import replacing
+from facegraft.core.code_hash import code_hash
+from facegraft.core.config import Params, Section
+from facegraft.core.device import device_for
+from facegraft.core.locks import one_at_a_time
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.data.grids import Grid, Person
+from facegraft.evaluation.benchmark import Pair, draw_pairs
+from facegraft.evaluation.heldout import all_below, held_out_losses
+from facegraft.evaluation.sheets import people_sheet, swap_sheet
+from facegraft.method.base_model import BASE, load_base
+from facegraft.method.checkpoint import load_model, read_json, save_model
+from facegraft.method.model import ModelConfig
+from facegraft.stages.landmarks import people_with_readings, read_split
+from facegraft.training.loop import NonFiniteLoss, StepMetrics, TrainState, init_state
+from facegraft.training.loop import train as train_steps
+from facegraft.training.state_file import (
     checkpoint_recipe,
     continue_from,
-    load_model,
     load_state,
-    read_json,
-    save_model,
     save_state,
     save_teachers,
 )
-from facegraft.config import Params, Section
-from facegraft.dataset import Grid, Person
-from facegraft.device import device_for
-from facegraft.heldout import all_below, held_out_losses
-from facegraft.locks import one_at_a_time
-from facegraft.model import ModelConfig
-from facegraft.project import Project
-from facegraft.sheets import people_sheet, swap_sheet
-from facegraft.stages.landmarks import people_with_readings, read_split
-from facegraft.stages.progress import Progress
-from facegraft.training import NonFiniteLoss, StepMetrics, TrainState, init_state
-from facegraft.training import train as train_steps
 
-METHOD = (
-    "batches", "contents", "decoder", "device", "encoder", "exchange", "exchange_fit", "faces",
-    "geometry", "landmarks", "latents", "literal", "losses", "model", "outline", "outline_fit",
-    "ranks", "shapes", "teachers", "training", "unwrap", "warp",
-)  # fmt: skip
-"""Modules that the weights depend on; dvc.yaml names them too."""
+CODE = ("core/device.py", "core/ranks.py", "data", "imaging", "method", "training")
+"""What batches, losses and so the weights depend on; dvc.yaml names it too."""
 
 HELD_OUT_PAIRS = 48
 SHEET_PAIRS = 8
@@ -315,14 +309,8 @@ def _recipe(project: Project, params: Params) -> str:
     section = params.train.model_dump(mode="json", exclude={"log_every", "device"})
     folder = _initial(project, params)
     start = fingerprint(folder) if folder is not None else ""
-    text = json.dumps([folder_md5(project.data), section, _code_hash(), start], sort_keys=True)
+    text = json.dumps([folder_md5(project.data), section, code_hash(*CODE), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _code_hash() -> str:
-    folder = Path(facegraft.__file__).parent
-    code = b"".join((folder / f"{name}.py").read_bytes() for name in METHOD)
-    return hashlib.sha256(code).hexdigest()
 
 
 def _averaged(recent: Sequence[StepMetrics]) -> dict[str, float]:

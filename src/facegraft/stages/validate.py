@@ -10,15 +10,15 @@ import pandas as pd
 from facegraft.adapters import gate, lineage, store
 from facegraft.adapters.gate import GateReport
 from facegraft.adapters.gate_columns import CODES, Bounds, head_poses
-from facegraft.atomic import replacing
-from facegraft.config import Params, ValidateParams
-from facegraft.errors import FacegraftError
-from facegraft.project import Project
-from facegraft.stages.comparisons import nearest_pictures, sampled_margins
-from facegraft.stages.data_summaries import summarise
-from facegraft.stages.gate_page import write_page
-from facegraft.stages.progress import Progress
-from facegraft.stages.statistics import image_statistics
+from facegraft.core.atomic import replacing
+from facegraft.core.config import Params, ValidateParams
+from facegraft.core.errors import FacegraftError
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.stages.validating.comparisons import nearest_pictures, sampled_margins
+from facegraft.stages.validating.data_summaries import summarise
+from facegraft.stages.validating.gate_page import write_page
+from facegraft.stages.validating.statistics import image_statistics
 
 REPORT, STATISTICS, PAGE = "report.json", "statistics.parquet", "index.html"
 SUMMARY = "summary.json"

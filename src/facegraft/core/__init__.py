@@ -1,0 +1,1 @@
+"""What every room stands on: params, the project folder, errors, devices, whole files."""

@@ -1,0 +1,1 @@
+"""How a model is measured: the benchmark and its figures."""

@@ -1,0 +1,63 @@
+"""What a swap costs: parameters, floating-point operations, seconds."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from facegraft.core.config import Section
+from facegraft.data.faces import Faces
+from facegraft.method.model import Model
+
+WARM_UP, TIMED = 3, 15
+"""Swaps before the clock runs, and under it."""
+
+
+class Costs(Section):
+    """Of one pair: encode both, fuse, decode.
+
+    Attributes:
+        flops: of matrix products and convolutions, a multiply-add counted as two; resampling and
+            point-wise work are left out.
+        seconds: the median of single pairs, on `device` with `threads` threads; on a busy machine
+            it says little.
+    """
+
+    parameters_encoder: int
+    parameters_decoder: int
+    flops: int
+    seconds: float
+    device: str
+    threads: int
+
+
+@torch.no_grad()
+def costs(model: Model, source: Faces, target: Faces) -> Costs:
+    """Count and time the swap of one pair, one face each; reading them is left out."""
+    with FlopCounterMode(display=False) as counted:
+        model.swap(source, target)
+    return Costs(
+        parameters_encoder=parameters(model.encoder),
+        parameters_decoder=parameters(model.decoder),
+        flops=counted.get_total_flops(),
+        seconds=_median_seconds(model, source, target),
+        device=source.images.device.type,
+        threads=torch.get_num_threads(),
+    )
+
+
+def parameters(part: nn.Module) -> int:
+    """How many numbers a network holds."""
+    return sum(parameter.numel() for parameter in part.parameters())
+
+
+def _median_seconds(model: Model, source: Faces, target: Faces) -> float:
+    seconds = []
+    for _ in range(WARM_UP + TIMED):
+        started = time.perf_counter()
+        model.swap(source, target)
+        seconds.append(time.perf_counter() - started)
+    return sorted(seconds[WARM_UP:])[TIMED // 2]

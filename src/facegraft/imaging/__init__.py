@@ -1,0 +1,1 @@
+"""Pictures: reading, aligning, colour, quality, hashing."""

@@ -1,0 +1,1 @@
+"""The patented method: latents, fusion, decoding, verdict, tuning."""

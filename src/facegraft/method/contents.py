@@ -1,0 +1,151 @@
+"""What the 18 dimensions hold besides their vectors, and how it is packed and taken out again.
+
+An identity dimension holds its region of the source: the neutral shape of its landmarks, and its
+part of the unwrapped face less its tone. Of the attribute dimensions "expression" holds the
+coefficients, "points" the landmarks and "texture" the picture, all of them the target's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facegraft.core.config import NUM_LATENTS
+from facegraft.core.device import exactly
+from facegraft.data.faces import Faces
+from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, memberships
+from facegraft.method.latents import Content, Layout, unit_energy
+from facegraft.method.shapes import Shapes
+from facegraft.method.unwrap import SIDE, region_pixels, unwrapped
+
+SHAPE_SQUARE, DETAIL_SQUARE = 0.004, 0.012
+"""Mean squares of a landmark's neutral displacement and of a face's detail, in rendered crops."""
+
+IDENTITY_ENERGY = 0.5
+"""Of a region's shape, and of its detail, where its vector has 1."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a full set of latents holds, taken out.
+
+    Attributes:
+        target: the picture, landmarks and expression of the attribute dimensions.
+        shape: (B, 478, 3), neutral. detail: (B, 3, SIDE, SIDE). seen: (B, 1, SIDE, SIDE).
+    """
+
+    target: Faces
+    shape: Tensor
+    detail: Tensor
+    seen: Tensor
+
+
+class Contents:
+    """Packs and unpacks; no parameters.
+
+    Args:
+        identity: region -> its first latent index, e.g. {"eyes": 6}.
+        expression, landmarks, texture: the dimensions that hold what the target keeps.
+        size: width and height of the crops.
+    """
+
+    def __init__(
+        self,
+        identity: Mapping[str, int],
+        expression: int,
+        landmarks: int,
+        texture: int,
+        size: int,
+    ) -> None:
+        self.identity = dict(identity)
+        self.regions = tuple(self.identity)
+        self.expression, self.landmarks, self.texture = expression, landmarks, texture
+        self.size = size
+        owner = torch.from_numpy(memberships(self.regions)).argmax(dim=1)
+        self.members = tuple(torch.nonzero(owner == k).flatten() for k in range(len(self.regions)))
+
+    @property
+    def pixels(self) -> tuple[Tensor, ...]:
+        """The pixels of the unwrapped face that belong to each region."""
+        return region_pixels(self.regions)
+
+    def layout(self) -> tuple[Content, ...]:
+        """What each of the 18 dimensions holds."""
+        held: list[dict[str, tuple[int, ...]]] = [{} for _ in range(NUM_LATENTS)]
+        for k, members, pixels in zip(
+            self.identity.values(), self.members, self.pixels, strict=True
+        ):
+            held[k] = {
+                "shape": (len(members), 3),
+                "detail": (3, len(pixels)),
+                "seen": (len(pixels),),
+            }
+        held[self.expression]["expression"] = (EXPRESSIONS,)
+        held[self.landmarks]["landmarks"] = (LANDMARKS, 3)
+        held[self.texture]["pixels"] = (3, self.size, self.size)
+        return tuple(held)
+
+    @exactly()
+    def packed(self, vectors: Tensor, faces: Faces, shapes: Shapes) -> Tensor:
+        """Vectors (B, 18, D) and what else B faces give -> latents (B, L)."""
+        shape = shapes(faces.landmarks, faces.expression) - shapes.mean
+        detail, seen = (x.flatten(2) for x in unwrapped(faces.images, faces.landmarks))
+        parts: list[list[Tensor]] = [[vectors[:, k]] for k in range(NUM_LATENTS)]
+        for place, k in enumerate(self.identity.values()):
+            members, pixels = (
+                rows[place].to(vectors.device) for rows in (self.members, self.pixels)
+            )
+            parts[k] += [
+                shape[:, members].flatten(1) * self._shape_scale(place),
+                (detail[:, :, pixels] * seen[:, :, pixels]).flatten(1) * self._detail_scale(place),
+                seen[:, 0, pixels] * SEEN_SCALE,
+            ]
+        parts[self.expression].append(faces.expression * EXPRESSION_SCALE)
+        parts[self.landmarks].append(faces.landmarks.flatten(1) * LANDMARK_SCALE)
+        parts[self.texture].append(faces.images.flatten(1) * self._pixel_scale)
+        return torch.cat([part for dimension in parts for part in dimension], dim=1)
+
+    def unpacked(self, z: Tensor, layout: Layout, mean: Tensor) -> Fused:
+        """Latents (B, L) -> what they hold.
+
+        Args:
+            mean: (478, 3), the mean face.
+        """
+        target = Faces(
+            layout.content(z, self.texture, "pixels") / self._pixel_scale,
+            layout.content(z, self.landmarks, "landmarks") / LANDMARK_SCALE,
+            layout.content(z, self.expression, "expression") / EXPRESSION_SCALE,
+        )
+        shape = z.new_zeros(len(z), LANDMARKS, 3)
+        detail = z.new_zeros(len(z), 3, SIDE * SIDE)
+        seen = z.new_zeros(len(z), 1, SIDE * SIDE)
+        for place, k in enumerate(self.identity.values()):
+            members, pixels = (rows[place].to(z.device) for rows in (self.members, self.pixels))
+            shape[:, members] = layout.content(z, k, "shape") / self._shape_scale(place)
+            known = layout.content(z, k, "seen") / SEEN_SCALE
+            drawn = layout.content(z, k, "detail") / self._detail_scale(place)
+            detail[:, :, pixels] = drawn / known[:, None].clamp_min(1e-3)
+            seen[:, 0, pixels] = known
+        square = (len(z), -1, SIDE, SIDE)
+        return Fused(target, shape + mean, detail.view(square), seen.view(square))
+
+    def _shape_scale(self, place: int) -> float:
+        return unit_energy(SHAPE_SQUARE, 3 * len(self.members[place]), IDENTITY_ENERGY)
+
+    def _detail_scale(self, place: int) -> float:
+        return unit_energy(DETAIL_SQUARE, 3 * len(self.pixels[place]), IDENTITY_ENERGY)
+
+    @property
+    def _pixel_scale(self) -> float:
+        return unit_energy(0.3, 3 * self.size**2)
+
+
+SEEN_SCALE = 1e-3
+"""How much is seen says nothing of who it is: it shall not be heard in a loss."""
+
+EXPRESSION_SCALE = unit_energy(0.05, EXPRESSIONS, 0.25)
+
+LANDMARK_SCALE = unit_energy(0.25, 3 * LANDMARKS)

@@ -1,0 +1,121 @@
+"""Encoder and decoder as one model, built from params; the layout of its 18 latents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from facegraft.core.config import KEEPERS, Section, TrainParams
+from facegraft.data.faces import Faces
+from facegraft.data.grids import Grid
+from facegraft.method.contents import Contents
+from facegraft.method.decoder import WHOLE, Decoded, Decoder, Strength
+from facegraft.method.encoder import Encoder
+from facegraft.method.latents import Layout, fuse, source_weights
+from facegraft.method.literal import LiteralDecoder
+
+
+class ModelConfig(Section):
+    """All that is needed to build the model again; stored beside its weights."""
+
+    size: int
+    channels: int
+    decoder_channels: int
+    latent_dim: int
+    identity: dict[str, tuple[int, ...]]
+    attribute: dict[str, tuple[int, ...]]
+    vector_only: bool
+    """18 plain vectors and a decoder that paints: the patent's literal embodiment."""
+    canonical: tuple[tuple[float, float], ...]
+    """The five alignment points (`dataset.LANDMARKS`) in a crop, as fractions of its side."""
+
+    @classmethod
+    def from_params(cls, params: TrainParams, grids: Sequence[Grid]) -> ModelConfig:
+        """The model that params.yaml asks for, fitted to the training crops' size and framing."""
+        size = grids[0].size
+        points = np.mean([grid.landmarks.mean(axis=(0, 1)) for grid in grids], axis=0) / size
+        return cls(
+            size=size,
+            channels=params.channels,
+            decoder_channels=params.decoder_channels,
+            latent_dim=params.latent_dim,
+            identity=params.identity,
+            attribute=params.attribute,
+            vector_only=params.vector_only,
+            canonical=tuple((float(x), float(y)) for x, y in points),
+        )
+
+    def contents(self) -> Contents | None:
+        """What the dimensions hold besides vectors; None for vectors alone."""
+        if self.vector_only:
+            return None
+        expression, points, texture = (self.attribute[group][0] for group in KEEPERS)
+        regions = {region: indices[0] for region, indices in self.identity.items()}
+        return Contents(regions, expression, points, texture, self.size)
+
+
+class Model(nn.Module):
+    """E and G with their layout; latents are packed (B, L)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        contents = config.contents()
+        self.layout = (
+            Layout(config.identity, config.attribute, config.latent_dim)
+            if contents is None
+            else Layout(config.identity, config.attribute, config.latent_dim, contents.layout())
+        )
+        self.encoder = Encoder(self.layout, config.size, config.channels, contents)
+        self.decoder: Decoder | LiteralDecoder
+        if contents is None or self.encoder.shapes is None:
+            self.decoder = LiteralDecoder(self.layout, config.size, config.decoder_channels)
+        else:
+            shapes, width = self.encoder.shapes, config.decoder_channels
+            self.decoder = Decoder(self.layout, contents, width, shapes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of its weights: float32, but float64 where a test compares exactly."""
+        return next(self.parameters()).dtype
+
+    def fused(
+        self, source: Faces, target: Faces, transplant: Collection[str] | None = None
+    ) -> Tensor:
+        """Encode both and fuse: B faces each -> (B, L) (claims 1 to 3)."""
+        weights = source_weights(self.layout, transplant)
+        return fuse(self.layout, self.encoder(source), self.encoder(target), weights)
+
+    def swap(
+        self,
+        source: Faces,
+        target: Faces,
+        transplant: Collection[str] | None = None,
+        strength: Strength = WHOLE,
+    ) -> Decoded:
+        """Y = G(fuse(E(X_s), E(X_t))) (claims 1 to 5), shown with the source's own pixels."""
+        return self.decode(self.fused(source, target, transplant), source, strength)
+
+    def decode(self, z: Tensor, source: Faces | None = None, strength: Strength = WHOLE) -> Decoded:
+        """G of packed latents (B, L); `source` as in `Decoder.forward`."""
+        if isinstance(self.decoder, LiteralDecoder):
+            return Decoded(self.decoder(z))
+        decoded: Decoded = self.decoder(z, source, strength=strength)
+        return decoded
+
+
+def drawn_faces(decoded: Decoded, target: Faces) -> Faces:
+    """Swaps as the encoder takes them, by the landmarks that they were asked for.
+
+    So every loss has a gradient; a verdict reads the picture anew.
+    """
+    asked = target.landmarks if decoded.landmarks is None else decoded.landmarks
+    return Faces(decoded.image, asked, target.expression)

@@ -1,0 +1,83 @@
+"""What follows the face: ears, hairline, skull and neck, which no landmark reader sees.
+
+The renderer knows where points of them lie. Two regressions, fitted in closed form: from the
+target's own shape, turn and latents where they lie, and from how the shape is exchanged and the
+source's latents how they move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from facegraft.method.exchange import MODULATIONS, SHAPES
+from facegraft.method.landmarks import canonical
+
+POINTS = 160
+"""Points about the face, at most; those that a dataset lacks weigh nothing."""
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Points about B faces, in the picture.
+
+    Attributes:
+        places: (B, POINTS, 2), the target's. motion: (B, POINTS, 2), to where the swap has them.
+        seen: (B, POINTS) in [0, 1].
+    """
+
+    places: Tensor
+    motion: Tensor
+    seen: Tensor
+
+
+class Outline(nn.Module):
+    """Buffers alone, filled by `outline_fit`.
+
+    Args:
+        vectors: elements of all latent vectors together.
+    """
+
+    place: Tensor
+    move: Tensor
+
+    def __init__(self, vectors: int) -> None:
+        super().__init__()
+        own = 1 + MODULATIONS + SHAPES + vectors
+        moved = MODULATIONS * SHAPES + vectors
+        self.register_buffer("place", torch.zeros(own, 3 * POINTS))
+        self.register_buffer("move", torch.zeros(moved, 2 * POINTS))
+
+    def forward(
+        self, own: Tensor, moved: Tensor, landmarks: Tensor, mean: Tensor, taken: Tensor
+    ) -> Outer:
+        """Where the points lie and how they move.
+
+        Args:
+            own: (B, 1 + MODULATIONS + SHAPES + V), see `own_features`.
+            moved: (B, MODULATIONS * SHAPES + V), see `motion_features`.
+            landmarks: (B, 478, 3), the target's. mean: (478, 3).
+            taken: (B,) in [0, 1], whether the face's shape is exchanged.
+        """
+        _, scale, _ = canonical(landmarks, mean)
+        scale = scale[:, None, None]
+        placed = (own @ self.place).view(len(own), POINTS, 3)
+        places = placed[..., :2] / scale + landmarks[..., :2].mean(dim=1, keepdim=True)
+        motion = (moved @ self.move).view(len(own), POINTS, 2) / scale
+        return Outer(places, motion * taken[:, None, None], placed[..., 2].clamp(0.0, 1.0))
+
+
+def own_features(modulation: Tensor, shape: Tensor, vectors: Tensor) -> Tensor:
+    """What says where a target's outer points lie.
+
+    Args:
+        modulation: (B, MODULATIONS). shape: (B, SHAPES), the target's. vectors: (B, V).
+    """
+    return torch.cat([torch.ones_like(shape[:, :1]), modulation, shape, vectors], dim=1)
+
+
+def motion_features(heard: Tensor, vectors: Tensor) -> Tensor:
+    """What says how they move: (B, MODULATIONS * SHAPES) of the exchange, and vectors (B, V)."""
+    return torch.cat([heard, vectors], dim=1)

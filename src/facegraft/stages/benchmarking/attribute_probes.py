@@ -1,0 +1,41 @@
+"""The attribute probes, fitted once and kept beside the renders that taught them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from facegraft.core.atomic import replacing
+from facegraft.core.code_hash import code_hash
+from facegraft.core.config import BenchmarkParams
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.evaluation.attribute_probes import Probes, fit_probes
+from facegraft.stages.benchmarking.data import probe_grids, probe_recipe
+from facegraft.stages.rendering import renderer_version
+
+
+def attribute_probes(project: Project, params: BenchmarkParams, report: Progress) -> Probes:
+    """Probes of this code, these params and this renderer; fitted where they are not there yet.
+
+    Raises:
+        DataError: a render process died.
+    """
+    kept = project.benchmark_data / f"probes-{_recipe(params)}.safetensors"
+    try:
+        return Probes(load_file(kept))
+    except (FileNotFoundError, SafetensorError):  # new, or a file that was cut off
+        fitted = fit_probes(probe_grids(project, params, report), report)
+    with replacing(kept) as path:
+        save_file({name: part.contiguous() for name, part in fitted.weights.items()}, path)
+    return fitted
+
+
+def _recipe(params: BenchmarkParams) -> str:
+    """Names what the weights depend on: what is rendered, by whom, and the code of the method."""
+    rendered = f"{probe_recipe(params).model_dump_json()} {renderer_version()}"
+    names = ("attribute_probes", "attribute_targets", "face_features")
+    code = code_hash(*(f"evaluation/{name}.py" for name in names))
+    return hashlib.sha256(f"{rendered} {code}".encode()).hexdigest()[:12]

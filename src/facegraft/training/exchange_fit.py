@@ -1,0 +1,181 @@
+"""The regressions of `exchange.Exchange`, in closed form from readings; seconds, no picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegraft.method.exchange import MOODS, SHAPES, Exchange
+from facegraft.method.landmarks import canonical, mean_face
+from facegraft.method.shapes import Shapes, told
+
+PAIRS = 1500
+"""Pairs drawn from every grid."""
+
+RIDGE = 100.0
+
+MOOD_RIDGE = 20.0
+
+FAINT = 1e-3
+"""Deviation along an axis, over that along the first one, below which it says nothing."""
+
+
+@dataclass(frozen=True)
+class Album:
+    """Readings of I people under A attribute sets, or of one person's photographs (I = 1).
+
+    Attributes:
+        landmarks: (I, A, 478, 3). expression: (I, A, 52).
+        people: rows that are persons of their own. mixes: (row, base, donor, region's place).
+    """
+
+    landmarks: Tensor
+    expression: Tensor
+    people: tuple[int, ...]
+    mixes: tuple[tuple[int, int, int, int], ...] = ()
+
+
+def fit_shapes(shapes: Shapes, grids: Sequence[Album], photographs: Sequence[Album] = ()) -> None:
+    """The mean face of `grids`, and how one person's shapes differ by turn and expression."""
+    faces = torch.cat([grid.landmarks.flatten(0, 1) for grid in grids])
+    shapes.mean.copy_(mean_face(_thinned(faces)))
+    every = [_within(shapes, album) for album in (*grids, *photographs)]
+    said = torch.cat([album_told.flatten(0, 1) for album_told, _ in every])
+    shapes.told_mean.copy_(said.mean(0))
+    heard, moved = (
+        torch.cat([(one - one.mean(1, keepdim=True)).flatten(0, 1) for one in column]).double()
+        for column in zip(*every, strict=True)
+    )
+    gram = heard.T @ heard + RIDGE * torch.eye(heard.shape[1], dtype=torch.float64)
+    shapes.spoken.copy_(torch.linalg.solve(gram, heard.T @ moved))
+
+
+def _thinned(faces: Tensor, count: int = 8000) -> Tensor:
+    return faces[:: max(1, len(faces) // count)]
+
+
+def _within(shapes: Shapes, album: Album) -> tuple[Tensor, Tensor]:
+    """What is told besides shape (I, A, TOLD), and the shapes (I, A, 3 K)."""
+    rows, columns = album.landmarks.shape[:2]
+    shape, _, turn = canonical(album.landmarks.flatten(0, 1), shapes.mean)
+    said = told(turn, album.expression.flatten(0, 1))
+    return said.view(rows, columns, -1), shape.reshape(rows, columns, -1)
+
+
+def fit_exchange(
+    exchange: Exchange,
+    shapes: Shapes,
+    grids: Sequence[Album],
+    photographs: Sequence[Album] = (),
+    seed: int = 0,
+    silence: float = 1.0,
+) -> None:
+    """Fill `exchange`.
+
+    Args:
+        grids: rendered, so the true swap of (i, a) onto (j, b) is (i, b).
+        photographs: of real people; how a person's own shapes differ by expression among them
+            shall move nothing, `silence` times as strongly as pairs say otherwise.
+    """
+    faces = torch.cat([grid.landmarks.flatten(0, 1) for grid in grids])
+    moods = torch.cat([grid.expression.flatten(0, 1) for grid in grids])
+    neutral = _thinned(shapes(faces, moods).flatten(1))
+    exchange.axes.copy_(_principal(neutral, SHAPES))
+    exchange.mood_mean.copy_(moods.mean(0))
+    exchange.moods.copy_(_principal(_thinned(moods), MOODS))
+    _fit_weight(exchange, shapes, grids, photographs, seed, silence)
+
+
+def _principal(rows: Tensor, count: int) -> Tensor:
+    """The first principal axes (C, count), over their deviations.
+
+    Those of which the rows say next to nothing are left out: over a deviation near 0 a face that
+    has a little of one would be heard as one of thousands.
+    """
+    _, values, axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    found = min(count, len(values))
+    told = values[:found] > FAINT * values[0]
+    scaled = told * axes[:found].T / (values[:found] / len(rows) ** 0.5).clamp_min(1e-6)
+    return torch.nn.functional.pad(scaled, (0, count - found))
+
+
+def _fit_weight(
+    exchange: Exchange,
+    shapes: Shapes,
+    grids: Sequence[Album],
+    photographs: Sequence[Album],
+    seed: int,
+    silence: float,
+) -> None:
+    width, flat = exchange.weight.shape
+    gram = RIDGE * torch.eye(width, dtype=torch.float64)
+    wanted = torch.zeros(width, flat, dtype=torch.float64)
+    modulations = []
+    count = 0
+    for number, grid in enumerate(grids):
+        heard, moved, modulation = _pairs(
+            exchange, shapes, grid, np.random.default_rng((seed, number))
+        )
+        gram += (heard.T @ heard).double()
+        wanted += (heard.T @ moved).double()
+        modulations.append(modulation)
+        count += len(heard)
+    if photographs:
+        axes = _spoken_differences(shapes, photographs) @ exchange.axes  # (N, SHAPES)
+        alike = (axes.T @ axes / len(axes)).double()
+        every = torch.cat(modulations)
+        how = (every.T @ every / len(every)).double()
+        gram += silence * count * torch.kron(how, alike)
+    exchange.weight.copy_(torch.linalg.solve(gram, wanted))
+
+
+def _pairs(
+    exchange: Exchange, shapes: Shapes, grid: Album, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is heard of drawn pairs, how the target's landmarks move, and the modulations."""
+    columns = grid.landmarks.shape[1]
+    people = np.array(grid.people)
+    whole = [rng.choice(people, 2, replace=False) for _ in range(PAIRS)]
+    rows = [(int(i), int(j), int(i), -1) for i, j in whole]
+    for own, base, donor, region in grid.mixes:
+        ways = ((donor, base, own), (own, base, own), (base, own, base))
+        rows += [(*ways[k % 3], region) for k in range(PAIRS // 25)]
+    source, target, truth, region = torch.tensor(rows).T
+    a, b = torch.from_numpy(rng.integers(columns, size=(2, len(rows))))
+    neutral = shapes(grid.landmarks.flatten(0, 1), grid.expression.flatten(0, 1))
+    neutral = neutral.view(*grid.landmarks.shape)
+    hard = torch.nn.functional.one_hot(
+        exchange.membership.argmax(1), exchange.membership.shape[1]
+    ).to(shapes.mean)
+    every = torch.ones_like(hard[:, 0])
+    taken = torch.where(region[:, None] < 0, every, hard.T[region.clamp_min(0)])
+    difference = (neutral[source, a] - neutral[target, b]) * taken[..., None]
+    landmarks = grid.landmarks[target, b]
+    _, scale, turn = canonical(landmarks, shapes.mean)
+    moved = scale[:, None, None] * (grid.landmarks[truth, b] - landmarks) @ turn.transpose(1, 2)
+    expression = grid.expression[target, b]
+    heard = exchange.heard(difference, turn, expression)
+    return heard, moved.flatten(1), exchange.modulation(turn, expression)
+
+
+def _spoken_differences(shapes: Shapes, albums: Sequence[Album]) -> Tensor:
+    """What expression still says of how a person's neutral shapes differ: (N, 3 K).
+
+    The rest of the differences is left out: a turn half hidden, a blurred edge say who it is.
+    """
+    neutral = [
+        shapes(one.landmarks.flatten(0, 1), one.expression.flatten(0, 1)).view(
+            *one.landmarks.shape[:2], -1
+        )
+        for one in albums
+    ]
+    moved, heard = (
+        torch.cat([(x - x.mean(1, keepdim=True)).flatten(0, 1) for x in column]).double()
+        for column in (neutral, [one.expression for one in albums])
+    )
+    gram = heard.T @ heard + MOOD_RIDGE * torch.eye(heard.shape[1], dtype=torch.float64)
+    return (heard @ torch.linalg.solve(gram, heard.T @ moved)).to(shapes.mean.dtype)
