@@ -58,8 +58,8 @@ format: $(READY) ## let ruff rewrite what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-base: $(READY) ## make the shipped base weights anew (about an hour on 2 cores; resumable)
-	@$(PY) -m facegraft.cli base
+base: $(READY) ## make the shipped base weights anew; ARGS="--minutes 30" for a leg of it
+	@$(PY) -m facegraft.cli base $(ARGS)
 
 bench: $(READY) ## how fast rendering, swapping, training and the data gate are here
 	@$(PY) -m benchmarks.render

@@ -128,7 +128,18 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--pairs", type=int, help="the first so many pairs only")
     measuring.add_argument("--resamples", type=int, help="for the 95 %% intervals")
     add("promote", _promote, "register the model; champion if the gate lets it")
-    add("base", _base, "make the shipped base weights anew (hours); they are replaced if better")
+    making = add("base", _base, "make the shipped base weights anew; they are replaced if better")
+    making.add_argument("--minutes", type=float, help="stop training in time, weights written")
+    making.add_argument(
+        "--pack",
+        type=Path,
+        metavar="FOLDER",
+        help="instead write a folder that makes them elsewhere: `python FOLDER --minutes N` needs "
+        "torch, numpy, pandas, pyarrow, pillow, pydantic, pyyaml, safetensors, tqdm and OpenCV",
+    )
+    making.add_argument(
+        "--from", dest="made", type=Path, metavar="FOLDER", help="judge what a pack has made"
+    )
     add("rollback", _rollback, "give the alias champion back to the version before")
     swap = add("swap", _swap, "swap one pair with the champion, fine-tuned until it passes")
     swap.add_argument("source", help="whose face: a picture file or an image key of the dataset")
@@ -236,13 +247,18 @@ def _promote(project: Project, params: Params, report: Progress, _: argparse.Nam
     return f"{'promoted' if decision.promote else 'refused'}: {'; '.join(decision.reasons)}"
 
 
-def _base(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+def _base(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
     from facegraft.method.base_model import BASE
-    from facegraft.stages.base import base
+    from facegraft.stages.base import base, pack_base
 
-    decision = base(project, params, report)
-    verdict = f"shipped in {BASE}" if decision.promote else "not shipped"
-    return f"{verdict}: {'; '.join(decision.reasons)}"
+    if options.pack is not None:
+        pack_base(project, params, options.pack, report)
+        return f"packed: python {options.pack} --minutes N"
+    outcome = base(project, params, report, minutes=options.minutes, made=options.made)
+    if outcome.decision is None:
+        return f"{outcome.steps} of {outcome.wanted} steps, weights written; run again to go on"
+    verdict = f"shipped in {BASE}" if outcome.decision.promote else "not shipped"
+    return f"{verdict}: {'; '.join(outcome.decision.reasons)}"
 
 
 def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from facegraft.adapters import orl
 from facegraft.adapters.albums import load_people
 from facegraft.adapters.store import SPLITS
 from facegraft.core.config import Params
@@ -19,6 +20,7 @@ from facegraft.data.batches import grid_faces
 from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import CheckpointError, load_model, save_model
 from facegraft.stages import base as stage
+from facegraft.stages.base_training import base_params
 from facegraft.training.state_file import continue_from, halve_teachers, save_teachers
 from tests import synthetic, tiny
 
@@ -79,7 +81,7 @@ def test_a_model_of_another_design_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_recipe_is_the_params_with_the_base_section_laid_over() -> None:
     params = tiny.params()
-    recipe = stage.base_params(params)
+    recipe = base_params(params)
     assert recipe.data.grids == params.base.grids
     assert recipe.data.grids.test == params.data.grids.test
     assert (recipe.train.init, recipe.train.steps) == (params.base.init, params.base.steps)
@@ -135,15 +137,15 @@ def test_weights_are_shipped_with_their_card_and_a_tie_replaces_nothing(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = stage.ship(own, params, folder, silent)
     assert not again.promote
-    assert "is not more than" in again.reasons[0]
+    assert "must lie above +0" in again.reasons[0]
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_the_recipe_imports_the_first_people_and_keeps_the_others_for_measuring(
     own: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "PHOTOGRAPHED", 2)
-    stage._import_photographs(own, tiny.params(), silent)
+    monkeypatch.setattr(orl, "LEARNT_FROM", 2)
+    stage.import_photographs(own, tiny.params(), silent)
     people = [person for split in SPLITS for person in load_people(own.data, split, 128)]
     assert {person.identity_id for person in people} == {"orl/s1", "orl/s2"}
     assert sum(len(person.images) for person in people) == 20

@@ -24,6 +24,7 @@ from facegraft.evaluation.promotion import Decision
 from facegraft.method.checkpoint import CheckpointError, load_model, save_model
 from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import promote as stage
+from facegraft.stages.evaluate import BY_PAIR
 from facegraft.stages.rollback import rollback
 from tests import synthetic, tiny
 from tests.live_servers import wait_for
@@ -35,7 +36,7 @@ PAIRS = "pairs-1"
 @pytest.fixture
 def params() -> Params:
     real = tiny.params()
-    rules = {"metric": METRIC, "min_improvement": 0.25, "min_values": {}, "max_values": {}}
+    rules = {"metric": METRIC, "min_difference": 0.25, "min_values": {}, "max_values": {}}
     scratch = real.train.model_copy(update={"init": "scratch"})
     promoting = real.promote.model_copy(update=rules)
     return real.model_copy(update={"promote": promoting, "train": scratch})
@@ -62,7 +63,8 @@ def trained(project: Project, seed: int, value: object, pairs: str = PAIRS) -> N
 
 def measured(project: Project, figures: dict[str, object]) -> None:
     sha256 = registry.fingerprint(project.model)
-    write(project.evaluation / "benchmark.json", figures | {"model_sha256": sha256})
+    by_pair = {BY_PAIR: {METRIC: [figures.get(METRIC)] * 3}}
+    write(project.evaluation / "benchmark.json", by_pair | figures | {"model_sha256": sha256})
     write(project.evaluation / "calibration.json", tiny.calibration().sealed(sha256))
 
 
@@ -122,9 +124,9 @@ def test_a_better_model_takes_over_and_can_be_taken_back(project: Project, param
         (float("nan"), "missing or not a finite"),
         (float("inf"), "missing or not a finite"),
         ("21.0", "missing or not a finite"),
-        (20.0, "not more than"),
-        (20.25, "not more than"),
-        (19.0, "not more than"),
+        (20.0, "must lie above"),
+        (20.25, "must lie above"),
+        (19.0, "must lie above"),
     ],
     ids=["null", "nan", "inf", "text", "tie", "within-the-margin", "worse"],
 )
@@ -196,7 +198,8 @@ def test_a_champion_measured_on_other_pairs_is_measured_again(
     trained(project, 1, 99.0, pairs="pairs-0")
     promote(project, params)
     trained(project, 2, 21.0)
-    figures = {METRIC: remeasured, "pairs_hash": PAIRS}
+    by_pair = {METRIC: [remeasured if remeasured == remeasured else None] * 3}
+    figures = {METRIC: remeasured, "pairs_hash": PAIRS, BY_PAIR: by_pair}
     monkeypatch.setattr(stage, "measure", lambda *_: figures)
     assert promote(project, params).promote is promoted
     assert champion(project) == ("2" if promoted else "1")
@@ -331,7 +334,7 @@ def test_the_base_weights_are_the_first_champion_if_the_gate_lets_them(
         assert held.sha256 == registry.fingerprint(tmp_path / "base")
         assert tracking.client(project).get_run(held.run_id).info.run_name == "base"
         # What was trained is now judged against it, on the same pairs, and is not better.
-        assert "above champion" in " ".join(decision.reasons)
+        assert "must lie above" in " ".join(decision.reasons)
     else:
         assert champion(project) is None
 

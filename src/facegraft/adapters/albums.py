@@ -227,10 +227,16 @@ def remove(data_dir: Path, name: str) -> None:
 
 def carry_over(data_dir: Path, other: Path) -> None:
     """Put the albums of `data_dir` into another dataset folder, and into its manifest."""
+    copy_folder(data_dir, other)
+    if album_names(other):
+        refresh_manifest(other)
+
+
+def copy_folder(data_dir: Path, other: Path) -> None:
+    """Put the albums' files into another folder, which need not hold a dataset."""
     shutil.rmtree(_folder(other), ignore_errors=True)
     if album_names(data_dir):
         shutil.copytree(_folder(data_dir), _folder(other), ignore=shutil.ignore_patterns(".*"))
-        refresh_manifest(other)
 
 
 def remove_leftovers(data_dir: Path) -> None:

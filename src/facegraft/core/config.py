@@ -310,7 +310,10 @@ class PromoteParams(Section):
     """The gate between challenger and champion; metric keys are those of the benchmark."""
 
     metric: str = Field(min_length=1, description="higher is better")
-    min_improvement: float = Field(ge=0, description="strictly more than this above the champion")
+    min_difference: float = Field(
+        description="the 95 % interval of the difference, challenger less champion over the pairs, "
+        "lies above it; 0: better beyond chance, negative: not worse by more than that"
+    )
     min_values: dict[str, float] = Field(description="metric -> strict lower bound")
     max_values: dict[str, float] = Field(description="metric -> strict upper bound")
 

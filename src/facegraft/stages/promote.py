@@ -19,12 +19,12 @@ from facegraft.core.config import Params, Section
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
-from facegraft.evaluation.promotion import Decision, decide
+from facegraft.evaluation.promotion import Decision, Measured, decide
 from facegraft.method.base_model import BASE, load_base
 from facegraft.method.calibration import Calibration, CalibrationChanged, calibrate
 from facegraft.method.checkpoint import CheckpointError, load_model, read_json
 from facegraft.method.model import ModelConfig
-from facegraft.stages.evaluate import measure, nan_as_null
+from facegraft.stages.evaluate import BY_PAIR, measure, nan_as_null
 from facegraft.stages.landmarks import read_split
 
 
@@ -104,7 +104,7 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
         return
     report(0, 3, "no champion yet: judging the base weights")
     known = nan_as_null(measure(project, params, model, report))
-    decision = decide(_numbers(known), None, params.promote)
+    decision = decide(measured(known, params), None, params.promote)
     if not decision.promote:
         report(0, 3, f"base weights: {'; '.join(decision.reasons)}")
         return
@@ -189,9 +189,8 @@ def _judge(
             " version of facegraft cannot run it, so the two cannot be compared; delete the alias"
             " champion in MLflow to start anew"
         )
-    return decide(
-        _numbers(challenger.benchmark), _numbers_or_none(champion_figures), params.promote
-    )
+    theirs = None if champion_figures is None else measured(champion_figures, params)
+    return decide(measured(challenger.benchmark, params), theirs, params.promote)
 
 
 def _figures_on_the_same_pairs(
@@ -201,14 +200,16 @@ def _figures_on_the_same_pairs(
     benchmark: Mapping[str, object],
     report: Progress,
 ) -> Mapping[str, object] | None:
-    """The champion's figures; measured again where it was measured on other pairs.
+    """The champion's figures; measured again where those known are of other pairs or metrics.
 
     None without a champion, or where it cannot take this dataset's pictures or be run at all.
     """
     if champion is None:
         return None
-    if champion.benchmark.get("pairs_hash") == benchmark["pairs_hash"]:
-        return champion.benchmark
+    known = champion.benchmark
+    alike = known.get("pairs_hash") == benchmark["pairs_hash"]
+    if alike and measured(known, params).by_pair is not None:
+        return known
     try:
         model = load_model(registry.fetch(project, champion.version)[1])
     except CheckpointError as error:
@@ -216,8 +217,7 @@ def _figures_on_the_same_pairs(
         return None
     if model.config.size != load_grids(project.data, "test")[0].size:
         return None
-    figures = measure(project, params, model, report)
-    known = nan_as_null(figures)
+    known = nan_as_null(measure(project, params, model, report))
     registry.remeasured(project, champion.version, known)
     return known
 
@@ -293,8 +293,11 @@ def _numbers(figures: Mapping[str, object]) -> dict[str, float | None]:
     return {k: v for k, v in figures.items() if v is None or isinstance(v, int | float)}
 
 
-def _numbers_or_none(figures: Mapping[str, object] | None) -> dict[str, float | None] | None:
-    return None if figures is None else _numbers(figures)
+def measured(figures: Mapping[str, object], params: Params) -> Measured:
+    """What the gate wants to know of a model, from figures as JSON holds them."""
+    by_pair = figures.get(BY_PAIR)
+    values = by_pair.get(params.promote.metric) if isinstance(by_pair, dict) else None
+    return Measured(_numbers(figures), values if isinstance(values, list) else None)
 
 
 def _champion_already(version: Registered) -> Decision:

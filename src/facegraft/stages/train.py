@@ -229,7 +229,7 @@ def _fit(
         if state.step % section.log_every == 0 or state.step == section.steps:
             run.log_metrics(_averaged(recent), state.step)
             recent.clear()
-        report(state.step, section.steps, _text(metrics))
+        report(state.step, section.steps, metrics.text)
         if not _is_evaluated(state.step, params):
             continue
         losses = held_out_losses(state.ema, faces.held_out, faces.pairs)
@@ -321,11 +321,6 @@ def _averaged(recent: Sequence[StepMetrics]) -> dict[str, float]:
         "gradient_norm": float(np.mean([m.gradient_norm for m in recent])),
         "images_per_second": float(np.mean([m.images_per_second for m in recent])),
     }
-
-
-def _text(metrics: StepMetrics) -> str:
-    shown = ("swap_loss", "identity_loss", "attribute_loss", "identity_teacher_loss")
-    return " ".join(f"{k}={metrics.losses[k]:.3f}" for k in shown if k in metrics.losses)
 
 
 def _checkpoint(project: Project) -> Path:

@@ -53,6 +53,12 @@ class StepMetrics:
     gradient_norm: float
     images_per_second: float
 
+    @property
+    def text(self) -> str:
+        """The step in a few words, for a progress bar."""
+        shown = ("swap_loss", "identity_loss", "attribute_loss", "identity_teacher_loss")
+        return " ".join(f"{k}={self.losses[k]:.3f}" for k in shown if k in self.losses)
+
 
 @dataclass
 class TrainState:

