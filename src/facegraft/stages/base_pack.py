@@ -28,7 +28,8 @@ import sys
 
 from facegraft.stages.base_pack import main
 
-sys.exit(main())
+if __name__ == "__main__":  # the processes that render and read import this file, too
+    sys.exit(main())
 """
 
 
