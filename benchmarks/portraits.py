@@ -1,8 +1,9 @@
 """Swaps at the picture's own size: sharpness, untouched bytes, seconds.
 
-    python -m benchmarks.portraits [--model MODEL] [--size 1024] [--out build/portraits]
+    python -m benchmarks.portraits [--model MODEL] [--size 1024] [--source FILE] [--out FOLDER]
 
-Ten rendered characters in portraits of `size` pixels, each onto the next. Sharpness is the
+Ten rendered characters in portraits of `size` pixels, each onto the next, or one photograph onto
+all. Sharpness is the
 deviation of the Laplacian inside the face, over that of the source bent alone; 1 is as sharp as the
 source's own pixels. Writes a sheet to look at.
 """
@@ -38,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="base")
     parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--source", type=Path, help="a picture to take the face from, onto all ten")
     parser.add_argument("--out", type=Path, default=Path("build/portraits"))
     options = parser.parse_args()
     project = Project(Path.cwd())
@@ -45,8 +47,11 @@ def main() -> None:
     eyes = Eyes(Judge(), Landmarker())
     files = drawn(options.out, options.size)
     inputs = [read_input(project, model.config, eyes, str(file)) for file in files]
+    sources = inputs[1:] + inputs[:1]
+    if options.source is not None:
+        sources = [read_input(project, model.config, eyes, str(options.source))] * len(inputs)
     rows, ratios, touched, seconds = [], [], [], []
-    for target, source in zip(inputs, inputs[1:] + inputs[:1], strict=True):
+    for target, source in zip(inputs, sources, strict=True):
         started = time.perf_counter()
         with torch.no_grad():
             decoded = model.swap(source.face, target.face)
