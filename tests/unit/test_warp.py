@@ -9,11 +9,13 @@ import torch
 from facegraft.method.landmarks import SURFACE, face_mesh, mirrored_landmarks
 from facegraft.method.warp import (
     FIELD,
+    along,
     facing,
     pixel_centres,
     polygon_mask,
     raster,
     resized,
+    sampled,
     softened,
     splat,
     splatted_motion,
@@ -176,3 +178,21 @@ def test_fields_change_their_size_and_keep_their_values() -> None:
         larger = resized(ramp, 96, mode)[..., 8:-8, 8:-8]
         expected = pixel_centres(96).permute(2, 0, 1)[None, :, 8:-8, 8:-8]
         torch.testing.assert_close(larger, expected, atol=4e-3, rtol=0)
+
+
+def test_a_ring_that_moves_as_one_moves_what_lies_between_its_landmarks_as_much() -> None:
+    """Landmarks far apart left a scalloped field, which showed along the hairline."""
+    angles = torch.arange(12) * 2 * torch.pi / 12
+    ring = 0.7 * torch.stack([angles.cos(), angles.sin()], dim=1)[None]
+    carried = torch.cat([ring, torch.full((1, 12, 2), 0.1), torch.ones(1, 12, 1)], dim=2)
+
+    def least(parts: int) -> float:
+        places, motion, weights = along(carried, range(12), parts).split((2, 2, 1), dim=2)
+        field, _ = splatted_motion(places, motion, weights[..., 0])
+        fine = torch.linspace(0, 2 * torch.pi, 200)
+        on_ring = 0.7 * torch.stack([fine.cos(), fine.sin()], dim=1)[None, None]
+        return float(sampled(field, on_ring).amin())
+
+    assert along(carried, range(12), 4).shape == (1, 12 * 4, 5)
+    assert least(4) > 0.93 * 0.1
+    assert least(1) < 0.8 * 0.1

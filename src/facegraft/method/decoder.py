@@ -23,13 +23,20 @@ from facegraft.core.device import exactly
 from facegraft.data.faces import Faces
 from facegraft.method.contents import Contents, Fused
 from facegraft.method.exchange import Exchange
-from facegraft.method.landmarks import FACE, INNER_LIPS, canonical, mirrored_landmarks
+from facegraft.method.landmarks import (
+    FACE,
+    INNER_LIPS,
+    OVAL,
+    canonical,
+    mirrored_landmarks,
+)
 from facegraft.method.latents import Layout
 from facegraft.method.outline import Outer, Outline, motion_features, own_features
 from facegraft.method.shapes import Shapes
 from facegraft.method.unwrap import plane_places, unwrapped
 from facegraft.method.warp import (
     Raster,
+    along,
     facing,
     pixel_centres,
     polygon_mask,
@@ -47,6 +54,9 @@ POWER = 4.0
 
 SAME = 1e-3
 """Content that differs by no more than this is the target's own."""
+
+OUTLINE_PARTS = 4
+"""Into which each step of the face's outline is divided where motion is splatted about it."""
 
 REST = 0.15
 """Part of the crop's half side over which motion comes to rest and what is drawn fades."""
@@ -343,11 +353,12 @@ class Decoder(nn.Module):
         """From a pixel of the swap to where the target has it, and where that is known."""
         back = (target - swap)[..., :2]
         edge = _edge().to(swap).expand(len(swap), -1, -1)
-        places = torch.cat([swap[..., :2], outer.places + outer.motion, edge], dim=1)
-        motion = torch.cat([back, -outer.motion, torch.zeros_like(edge)], dim=1)
-        weights = torch.cat(
-            [facing(swap) * facing(target) + 0.02, outer.seen, torch.ones_like(edge[..., 0])], dim=1
-        )
+        seen = (facing(swap) * facing(target) + 0.02)[..., None]
+        ring = along(torch.cat([swap[..., :2], back, seen], dim=2), OVAL, OUTLINE_PARTS)
+        near, moved, seen = ring.split((2, 2, 1), dim=2)
+        places = torch.cat([near, outer.places + outer.motion, edge], dim=1)
+        motion = torch.cat([moved, -outer.motion, torch.zeros_like(edge)], dim=1)
+        weights = torch.cat([seen[..., 0], outer.seen, torch.ones_like(edge[..., 0])], dim=1)
         about, known = splatted_motion(places, motion, weights)
         about = resized(about, self.size, "bicubic")
         within = shown.spread(back)

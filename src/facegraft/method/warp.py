@@ -7,6 +7,7 @@ from the pixel itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -149,6 +150,20 @@ def splat(places: Tensor, values: Tensor, weights: Tensor, sigma: float, ridge: 
     rows = torch.einsum("bkc,bky->bcyk", carried, near(places[..., 1]))
     field = torch.einsum("bcyk,bkx->bcyx", rows, near(places[..., 0]))
     return field / (field[:, -1:] + ridge)
+
+
+def along(values: Tensor, ring: Sequence[int], parts: int) -> Tensor:
+    """What landmarks carry, also between neighbours of a closed ring: (B, K, C) -> (B, K', C).
+
+    Splatted points further apart than `FINE` leave a scalloped field between them.
+
+    Args:
+        parts: into which each step of the ring is divided.
+    """
+    first = values[:, list(ring)]
+    second = first.roll(-1, dims=1)
+    between = [torch.lerp(first, second, k / parts) for k in range(1, parts)]
+    return torch.cat([values, *between], dim=1)
 
 
 def splatted_motion(places: Tensor, motion: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
