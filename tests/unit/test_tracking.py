@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from PIL import Image
 
 from facegraft.adapters import registry, tracking
@@ -254,6 +255,35 @@ def test_a_damaged_database_is_one_line_with_the_mend(project: Project) -> None:
     (own.mlruns / "mlflow.db").mkdir(parents=True)
     with pytest.raises(tracking.TrackingError, match=r"mlflow\.db: cannot be opened"):
         registry.champion(own)
+
+
+def test_databases_and_artifacts_stay_in_a_folder_of_any_name(
+    project: Project, tmp_path: Path
+) -> None:
+    """A path in an address ends at `?` for SQLAlchemy, `#` and `%` mean something to others."""
+    note = tmp_path / "note.txt"
+    note.write_text("kept", encoding="utf-8")
+    for name in ("a#b", "a%20b", "a%3Fb", "ä b&c=d;e"):
+        own = Project(tmp_path / "named" / name / "project")
+        shutil.copytree(project.mlruns, own.mlruns)
+        before = sorted(tmp_path.rglob("*"))
+        with tracking.open_run(own, run_name="train") as run:
+            run.log_artifact(note, "notes")
+        made = set(tmp_path.rglob("*")) - set(before)
+        assert made
+        assert not [path for path in made if not path.is_relative_to(own.mlruns)]
+        kept = tracking.artifact_folder(own)
+        assert (kept / run.artifact_uri.partition(":/")[2]).is_dir()
+        served = get_artifact_repository(tracking.artifacts_destination(own))
+        assert Path(served.artifact_dir) == kept
+    unusable = Project(tmp_path / "named" / "why?" / "project")
+    unusable.root.mkdir(parents=True)
+    for ask in (registry.champion, tracking.experiment_url, lambda p: tracking.find_run(p, "1")):
+        with pytest.raises(tracking.TrackingError, match=r"why\?/project: .*rename it"):
+            ask(unusable)
+    assert not list(unusable.root.iterdir())
+    assert not list((tmp_path / "named").glob("why*.db*"))
+    assert sorted(path.name for path in (tmp_path / "named").glob("why*")) == ["why?"]
 
 
 def test_artifacts_outside_of_the_project_are_refused(

@@ -13,10 +13,15 @@ Metrics = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the alias moves, and every reason for or against."""
+    """Whether the alias moves, and every reason for or against.
+
+    Attributes:
+        unchanged: the alias need not move: the model is champion already.
+    """
 
     promote: bool
     reasons: tuple[str, ...]
+    unchanged: bool = False
 
 
 def decide(challenger: Metrics, champion: Metrics | None, rules: PromoteParams) -> Decision:
