@@ -83,6 +83,9 @@ def test_a_disk_that_takes_no_more_is_named_with_the_file_whoever_writes(tmp_pat
     def plainly(path: Path) -> None:
         path.write_bytes(bytes(5000))
 
+    def telling_the_name(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
     def numpy(path: Path) -> None:
         with path.open("wb") as stream:
             np.save(stream, np.zeros(5000))
@@ -95,7 +98,7 @@ def test_a_disk_that_takes_no_more_is_named_with_the_file_whoever_writes(tmp_pat
 
     path = tmp_path / "written.png"
     path.write_text("before", encoding="utf-8")
-    for write in (plainly, numpy, safetensors, pictures):
+    for write in (plainly, telling_the_name, numpy, safetensors, pictures):
         with (
             largest_file(1000),
             pytest.raises(OSError, match=r".") as told,

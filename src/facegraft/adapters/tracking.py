@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -67,8 +68,15 @@ MENDS = {
 }
 """What SQLite or the system, through MLflow, says of its files -> what to do."""
 
-LOUD = ("alembic", "mlflow.store.db.utils")
-"""They log what they raise, with a traceback, and every try; `one_line` tells it."""
+ADVICE = re.compile(r"\(raised as a result of Query-invoked autoflush[^)]*\)")
+
+LOUD = (
+    "alembic",
+    "mlflow.store.db.utils",
+    "mlflow.system_metrics.system_metrics_monitor",
+)
+"""They log, over many lines, what they raise too, or what the run's own next figure meets as well:
+`one_line` tells it."""
 
 SYSTEM_SECONDS = 10.0
 """Between two records of what the machine is doing; `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`
@@ -174,24 +182,25 @@ def open_run(
         run = _resume(project, run_id) or _create(project, experiment_id, run_name, kind)
         _log_params(project, run.id, flatten(params or {}))
     run.set_tags({**environment(), **(tags or {})})
-    status = "FAILED"
     try:
         with _sigterm_as_exit(), _watched(run) if system_metrics else nullcontext():
             yield run
-        status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+        with suppress(TrackingError):  # what ended the block is told, not what followed from it
+            _end(run, status)
         raise
-    finally:
-        with one_line():
-            client(project).set_terminated(run.id, status)
+    _end(run, "FINISHED")
+
+
+def _end(run: Run, status: str) -> None:
+    with one_line():
+        client(run.project).set_terminated(run.id, status)
 
 
 @contextmanager
 def _watched(run: Run) -> Iterator[None]:
     """Processor, memory, disk, network and GPU as metrics `system/...` while the block runs."""
-    name = "mlflow.system_metrics.system_metrics_monitor"
-    logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     monitor = SystemMetricsMonitor(
@@ -369,9 +378,10 @@ def one_line() -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """The error without the statement and link that SQLAlchemy adds, and the first file's of all
-    that a download names, each with a stack of its own."""
-    head, *files = str(error).partition("[SQL:")[0].split("##### File ")
+    """The error without what SQLAlchemy adds (the statement, a link, advice), and the first file's
+    of all that a download names."""
+    told = ADVICE.sub("", str(error).partition("[SQL:")[0])
+    head, *files = told.split("##### File ")
     return " ".join((files[0].replace("#####", ":") if files else head).split())
 
 

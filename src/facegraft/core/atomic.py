@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         os.replace(temporary, path)
     except Exception as error:
-        number = _no_room(error)
+        number = _no_room(error, temporary)
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
@@ -49,15 +49,15 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _no_room(error: Exception) -> int | None:
-    """The number of the system's error, where it says that a disk takes no more but not of what."""
+def _no_room(error: Exception, temporary: Path) -> int | None:
+    """The number of the system's error, where the disk takes no more of the temporary file."""
     if not isinstance(error, OSError):
         told = RUST.search(str(error))
         number = int(told.group(1)) if told else None
     elif error.errno is None and "requested and" in str(error):
         number = errno.ENOSPC  # numpy: "4096 requested and 512 written"
     else:
-        number = error.errno if error.filename is None else None
+        number = error.errno if error.filename in (None, str(temporary)) else None
     return number if number in NO_ROOM else None
 
 
