@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from facegraft.adapters.own_origin import NAMES
-from facegraft.adapters.tracking import artifact_folder
+from facegraft.adapters.tracking import TrackingError, artifacts_destination, database_file
 from facegraft.core.project import Project
 from flows import family
 from flows.addresses import HOST, Addresses, free_port, noted, running
@@ -157,7 +157,10 @@ def services(
     Raises:
         ServiceError: one did not come up, or this project's servers run already.
     """
-    _require_plain_path(project)
+    try:
+        database_file(project)
+    except TrackingError as error:  # before Prefect's, beside it, is made
+        raise ServiceError(str(error)) from error
     with ExitStack() as stack:
         stack.enter_context(_alone(project))
         mark = stack.enter_context(family.founded(family_record(project), STOP_SECONDS))
@@ -207,15 +210,6 @@ def _login() -> dict[str, str]:
         "MLFLOW_TRACKING_USERNAME": name,
         "MLFLOW_TRACKING_PASSWORD": password,
     }
-
-
-def _require_plain_path(project: Project) -> None:
-    """Both servers take the database by an address, in which a path ends at the first `?`."""
-    root = project.root.resolve()
-    if "?" in str(root):
-        raise ServiceError(
-            f"{root}: a database cannot be made below a folder with ? in its name; rename it"
-        )
 
 
 @contextmanager
@@ -286,8 +280,8 @@ def _start_servers(served: Services, started: ExitStack) -> None:
         *("--app-name", "facegraft"),
         *("--allowed-hosts", ",".join(mlflow_hosts)),
         *("--cors-allowed-origins", _origins(mlflow_hosts)),
-        *("--backend-store-uri", f"sqlite:///{project.mlruns.resolve() / 'mlflow.db'}"),
-        *("--artifacts-destination", str(artifact_folder(project).resolve())),
+        *("--backend-store-uri", f"sqlite:///{database_file(project)}"),
+        *("--artifacts-destination", artifacts_destination(project)),
     ]
     mlflow_settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     served.servers.append(served.start("mlflow", command, mlflow_settings, started))

@@ -28,8 +28,8 @@ class Ending(NamedTuple):
 
 Command = Callable[[Project, Params, Progress, argparse.Namespace], str | Ending]
 
-SOME_FAIL = 3
-"""`swap-queue`'s exit code where every pair was tried and some failed."""
+DID_NOT_PASS = 3
+"""Exit code where all was tried and something did not pass: a swap FAILs, a gate refuses."""
 
 MENDS = {
     errno.ENOSPC: "free some space and run again",
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Returns:
-        0 on success, 1 on a mendable error, 2 on bad usage; `SOME_FAIL` of swap-queue.
+        0 on success, 1 on a mendable error, 2 on bad usage, `DID_NOT_PASS` on a refusal.
     """
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold what they cannot print
         if isinstance(stream, TextIOWrapper):
@@ -127,8 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--out", type=Path, help="folder of the results (build/benchmark/MODEL)")
     measuring.add_argument("--pairs", type=int, help="the first so many pairs only")
     measuring.add_argument("--resamples", type=int, help="for the 95 %% intervals")
-    add("promote", _promote, "register the model; champion if the gate lets it")
-    making = add("base", _base, "make the shipped base weights anew; they are replaced if better")
+    add("promote", _promote, "register the model; champion if the gate lets it, else exits with 3")
+    making = add(
+        "base", _base, "make the shipped base weights anew; exits with 3 if they are no better"
+    )
     making.add_argument("--minutes", type=float, help="stop training in time, weights written")
     making.add_argument(
         "--pack",
@@ -141,7 +143,11 @@ def _parser() -> argparse.ArgumentParser:
         "--from", dest="made", type=Path, metavar="FOLDER", help="judge what a pack has made"
     )
     add("rollback", _rollback, "give the alias champion back to the version before")
-    swap = add("swap", _swap, "swap one pair with the champion, fine-tuned until it passes")
+    swap = add(
+        "swap",
+        _swap,
+        "swap one pair with the champion, fine-tuned until it passes; exits with 3 if it does not",
+    )
     swap.add_argument("source", help="whose face: a picture file or an image key of the dataset")
     swap.add_argument("target", help="who gets it: a picture file or an image key of the dataset")
     swap.add_argument(
@@ -240,14 +246,18 @@ def _benchmark(
     return f"{outcome.text}\nresults: {outcome.folder}"
 
 
-def _promote(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
+def _promote(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> Ending:
     from facegraft.stages.promote import promote
 
     decision = promote(project, params, report)
-    return f"{'promoted' if decision.promote else 'refused'}: {'; '.join(decision.reasons)}"
+    verdict = "unchanged" if decision.unchanged else "promoted" if decision.promote else "refused"
+    text = f"{verdict}: {'; '.join(decision.reasons)}"
+    return Ending(text, DID_NOT_PASS if verdict == "refused" else 0)
 
 
-def _base(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
+def _base(
+    project: Project, params: Params, report: Progress, options: argparse.Namespace
+) -> str | Ending:
     from facegraft.method.base_model import BASE
     from facegraft.stages.base import base, pack_base
 
@@ -258,7 +268,8 @@ def _base(project: Project, params: Params, report: Progress, options: argparse.
     if outcome.decision is None:
         return f"{outcome.steps} of {outcome.wanted} steps, weights written; run again to go on"
     verdict = f"shipped in {BASE}" if outcome.decision.promote else "not shipped"
-    return f"{verdict}: {'; '.join(outcome.decision.reasons)}"
+    text = f"{verdict}: {'; '.join(outcome.decision.reasons)}"
+    return Ending(text, 0 if outcome.decision.promote else DID_NOT_PASS)
 
 
 def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
@@ -267,7 +278,9 @@ def _rollback(project: Project, params: Params, report: Progress, _: argparse.Na
     return str(rollback(project, params, report))
 
 
-def _swap(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
+def _swap(
+    project: Project, params: Params, report: Progress, options: argparse.Namespace
+) -> Ending:
     from facegraft.stages.swap import swap
 
     result = swap(
@@ -282,7 +295,9 @@ def _swap(project: Project, params: Params, report: Progress, options: argparse.
         force=options.force,
         reference=options.model,
     )
-    return f"{result.record.verdict} {result.image}: {result.record.reason}"
+    verdict = result.record.verdict
+    text = f"{verdict} {result.image}: {result.record.reason}"
+    return Ending(text, DID_NOT_PASS if verdict == "FAIL" else 0)
 
 
 def _swap_queue(
@@ -298,7 +313,7 @@ def _swap_queue(
         f"{len(outcome.before)} done before, {outcome.pending} pending"
     )
     verdicts = {one.record.verdict for one in (*outcome.before, *outcome.done)}
-    code = 1 if outcome.failed else SOME_FAIL if "FAIL" in verdicts else 0
+    code = 1 if outcome.failed else DID_NOT_PASS if "FAIL" in verdicts else 0
     return Ending("\n".join(lines), code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import save_file
 
-from facegraft.core.atomic import replacing
+from facegraft.core.atomic import NO_ROOM, replacing
+from tests.disk import largest_file
 
 WRITER = """
 import sys
@@ -72,3 +77,42 @@ def test_a_name_of_any_length_and_a_block_that_raises(tmp_path: Path) -> None:
         interrupted()
     assert os.listdir(tmp_path) == [path.name]
     assert path.read_text(encoding="utf-8") == "before"
+
+
+def test_a_disk_that_takes_no_more_is_named_with_the_file_whoever_writes(tmp_path: Path) -> None:
+    def plainly(path: Path) -> None:
+        path.write_bytes(bytes(5000))
+
+    def telling_the_name(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    def numpy(path: Path) -> None:
+        with path.open("wb") as stream:
+            np.save(stream, np.zeros(5000))
+
+    def safetensors(path: Path) -> None:
+        save_file({"x": np.zeros(5000)}, path)
+
+    def pictures(path: Path) -> None:
+        Image.effect_noise((100, 100), 50).save(path)
+
+    path = tmp_path / "written.png"
+    path.write_text("before", encoding="utf-8")
+    for write in (plainly, telling_the_name, numpy, safetensors, pictures):
+        with (
+            largest_file(1000),
+            pytest.raises(OSError, match=r".") as told,
+            replacing(path) as temporary,
+        ):
+            write(temporary)
+        assert told.value.errno in NO_ROOM, write
+        assert told.value.filename == str(path), write
+    assert os.listdir(tmp_path) == [path.name]
+    assert path.read_text(encoding="utf-8") == "before"
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    for error in (OSError("x"), OSError(errno.ECONNRESET, "x"), ValueError("(os error 2)")):
+        with pytest.raises(type(error)) as told, replacing(tmp_path / "x"):
+            raise error
+        assert told.value is error

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.cli import main
+from facegraft.cli import DID_NOT_PASS, main
 from facegraft.core import progress
 from facegraft.core.project import Project
+from facegraft.evaluation.promotion import Decision
+from facegraft.stages import base as base_stage
+from facegraft.stages import promote as promote_stage
 from tests import synthetic, tiny
 from tests.disk import largest_file
 
@@ -96,7 +99,7 @@ def test_a_swap_of_another_strength_is_another_job(
     asked = ["--project", str(tmp_path / "project"), "swap", "test-000/i00/a00", "test-000/i01/a01"]
     for knobs in ([], ["--detail", "0.5"], ["--detail", "0.5", "--shape", "0"]):
         for _ in range(2):  # the second finds it done
-            assert main([*asked, *knobs]) == 0
+            assert main([*asked, *knobs]) == DID_NOT_PASS  # what six steps teach
     found = (tmp_path / "project" / "build" / "swaps").glob("single/*/record.json")
     records = [json.loads(path.read_text(encoding="utf-8")) for path in found]
     strengths = sorted((one["detail"], one["shape"]) for one in records)
@@ -111,9 +114,27 @@ def test_a_swap_names_the_model_that_it_is_done_with(
     asked = ["--project", str(tmp_path / "project"), "swap", "test-000/i00/a00", "test-000/i01/a01"]
     assert main([*asked, "--model", "99"]) == 1
     assert "holds no facegraft version '99'" in capsys.readouterr().err
-    assert main([*asked, "--model", "1"]) == 0
+    assert main([*asked, "--model", "1"]) == DID_NOT_PASS
     (sidecar,) = (tmp_path / "project" / "build" / "swaps").glob("single/*/record.json")
     assert json.loads(sidecar.read_text(encoding="utf-8"))["model_version"] == "1"
+
+
+def test_promote_and_base_exit_with_three_where_the_gate_refuses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endings = {
+        Decision(promote=True, reasons=("better",)): 0,
+        Decision(promote=False, reasons=("a tie",)): DID_NOT_PASS,
+        Decision(promote=False, reasons=("champion already",), unchanged=True): 0,
+    }
+    for decision, code in endings.items():
+        monkeypatch.setattr(promote_stage, "promote", lambda *_, it=decision: it)
+        assert main(["--project", str(folder), "promote"]) == code
+        assert decision.reasons[0] in capsys.readouterr().out
+        if decision.unchanged:
+            continue
+        monkeypatch.setattr(base_stage, "base", lambda *_, it=decision: it)
+        assert main(["--project", str(folder), "base"]) == code
 
 
 def test_bad_usage_exits_with_two() -> None:

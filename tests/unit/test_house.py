@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -184,3 +185,10 @@ def test_the_check_itself_sees_late_imports(tmp_path: Path) -> None:
     file = tmp_path / "late.py"
     file.write_text("def f():\n    from mlflow import MlflowClient\n", encoding="utf-8")
     assert "mlflow" in imports(file)
+
+
+def test_the_table_of_faults_names_tests_that_exist() -> None:
+    table = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", table)
+    assert len(named) > 60
+    assert not [n for f, n in named if f"def {n}(" not in (ROOT / f).read_text(encoding="utf-8")]

@@ -10,10 +10,10 @@ import pytest
 import torch
 from scipy.ndimage import convolve, gaussian_filter
 
+from facegraft.core.seal import SealBroken
 from facegraft.evaluation.metrics import gmsd, psnr, ssim
 from facegraft.method.calibration import (
     Calibration,
-    CalibrationChanged,
     Separation,
     Uncalibrated,
     area_under_curve,
@@ -124,7 +124,7 @@ def test_a_sealed_calibration_is_that_of_its_model_and_as_it_was_measured() -> N
         {},
     ):
         for model in ("a", "b"):
-            with pytest.raises(CalibrationChanged, match="changed after it was measured"):
+            with pytest.raises(SealBroken, match="changed after it was measured"):
                 Calibration.unsealed(changed, model)
-    with pytest.raises(CalibrationChanged, match="another model's"):
+    with pytest.raises(SealBroken, match="another model's"):
         Calibration.unsealed(stored, "b")

@@ -20,6 +20,7 @@ from facegraft.adapters import registry, tracking
 from facegraft.core.config import Params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
+from facegraft.core.seal import seal
 from facegraft.evaluation.promotion import Decision
 from facegraft.method.checkpoint import CheckpointError, load_model, save_model
 from facegraft.method.model import Model, ModelConfig
@@ -64,7 +65,7 @@ def trained(project: Project, seed: int, value: object, pairs: str = PAIRS) -> N
 def measured(project: Project, figures: dict[str, object]) -> None:
     sha256 = registry.fingerprint(project.model)
     by_pair = {BY_PAIR: {METRIC: [figures.get(METRIC)] * 3}}
-    write(project.evaluation / "benchmark.json", by_pair | figures | {"model_sha256": sha256})
+    write(project.evaluation / "benchmark.json", seal(by_pair | figures, sha256))
     write(project.evaluation / "calibration.json", tiny.calibration().sealed(sha256))
 
 
@@ -354,16 +355,43 @@ def test_base_weights_that_swap_otherwise_when_loaded_back_are_no_champion(
 def test_a_calibration_edited_by_hand_or_of_another_model_is_refused(
     project: Project, params: Params
 ) -> None:
+    of_another = tiny.calibration().sealed("0" * 64)
     trained(project, 1, 20.0)
-    path = project.evaluation / "calibration.json"
+    refuses_what_was_changed(project, params, "calibration.json", ("0.1", "0.8"), of_another)
+
+
+def test_figures_edited_by_hand_or_of_another_model_are_refused(
+    project: Project, params: Params
+) -> None:
+    of_another = seal({METRIC: 20.0, "pairs_hash": PAIRS}, "0" * 64)
+    trained(project, 1, 20.0)
+    refuses_what_was_changed(project, params, "benchmark.json", ("20.0", "99.0"), of_another)
+
+
+def refuses_what_was_changed(
+    project: Project, params: Params, name: str, edit: tuple[str, str], of_another: object
+) -> None:
+    path = project.evaluation / name
     own = path.read_text(encoding="utf-8")
-    of_another = json.dumps(tiny.calibration().sealed("0" * 64))
-    for text in (own.replace("0.1", "0.8"), of_another, json.dumps({"pairs": 20})):
+    for text in (own.replace(*edit), json.dumps(of_another), json.dumps({"pairs": 20})):
+        assert text != own
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(stage.PromotionError, match=r"calibration\.json .*; run evaluate$"):
+        with pytest.raises(stage.PromotionError, match=rf"{name} .*; run evaluate$"):
             promote(project, params)
     assert champion(project) is None
     path.write_text(own, encoding="utf-8")
+    assert promote(project, params).promote
+
+
+def test_a_champion_whose_figures_were_changed_is_measured_again(
+    project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(project, 1, 20.0)
+    promote(project, params)
+    edited = json.dumps({METRIC: 99.0, "pairs_hash": PAIRS})
+    tracking.client(project).set_model_version_tag(registry.NAME, "1", "benchmark", edited)
+    monkeypatch.setattr(stage, "measure", lambda *_: {METRIC: 20.0, "pairs_hash": PAIRS})
+    trained(project, 2, 21.0)
     assert promote(project, params).promote
 
 

@@ -20,7 +20,6 @@ from facegraft.adapters import registry, tracking
 from facegraft.adapters.stored_version import files_fingerprint
 from facegraft.core.config import NUM_LATENTS
 from facegraft.core.project import Project
-from facegraft.method.calibration import Calibration
 from facegraft.method.checkpoint import load_model, save_model
 from facegraft.method.model import Model, ModelConfig
 from tests import tiny
@@ -106,13 +105,6 @@ def test_what_is_fetched_is_what_was_registered(project: Project) -> None:
     kept = load_model(folder).state_dict()
     for name, tensor in load_model(project.root / "model-1").state_dict().items():
         assert torch.equal(kept[name], tensor)
-
-
-def test_fetching_brings_the_newest_calibration(project: Project) -> None:
-    register(project, 1)
-    _, folder = registry.fetch(project, "1")
-    kept = json.loads((folder / "calibration.json").read_text())
-    assert Calibration.model_validate(kept) == tiny.calibration()
 
 
 def test_a_damaged_copy_is_fetched_anew(project: Project) -> None:
@@ -302,14 +294,34 @@ def test_another_loader_is_not_imported_even_where_the_hash_was_changed_too(
 def test_a_calibration_that_was_changed_in_the_registry_is_refused(project: Project) -> None:
     registered, other = register(project, 1), register(project, 2)
     eased = {**registered.calibration, "identity_loss": {"same": 9.0, "different": 10, "auc": 1}}
-    for calibration in (eased, other.calibration, {}):
-        tracking.client(project).set_model_version_tag(
-            registry.NAME, "1", "calibration", json.dumps(calibration)
-        )
-        with pytest.raises(registry.RegistryError, match=r"version 1: the calibration .*evaluate"):
+    changed = [json.dumps(one) for one in (eased, other.calibration, {}, [1], "a text", None)]
+    for text in (*changed, changed[0][:-9], "edited", ""):
+        tracking.client(project).set_model_version_tag(registry.NAME, "1", "calibration", text)
+        with pytest.raises(
+            registry.RegistryError, match=r"^version 1: the calib.*evaluate"
+        ) as told:
             registry.fetch(project, "1")
+        assert "\n" not in str(told.value)
     register(project, 1)
-    assert registry.fetch(project, "1")[0] == registered
+    again = registry.fetch(project, "1")[0]
+    assert again == registered
+    assert registry.calibration_of(again) == tiny.calibration()
+
+
+def test_figures_that_were_changed_in_the_registry_are_not_known(project: Project) -> None:
+    def stored() -> str:
+        found = tracking.client(project).get_model_version(registry.NAME, "1")
+        return found.tags["benchmark"]
+
+    register(project, 1, psnr=20.5)
+    register(project, 2, psnr=30.5)
+    whole = stored()
+    for text in (whole.replace("20.5", "90.5"), "[20.5]", whole[:-3], "edited"):
+        tracking.client(project).set_model_version_tag(registry.NAME, "1", "benchmark", text)
+        assert registry.get(project, "1").benchmark == {}
+    registry.remeasured(project, "1", {"psnr": 20.5})
+    assert stored() == whole
+    assert registry.get(project, "1").benchmark == {"psnr": 20.5}
 
 
 def test_a_version_without_a_hash_of_all_files_is_registered_anew(project: Project) -> None:

@@ -16,6 +16,7 @@ from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.store import DataError, read_manifest
 from facegraft.characters import load_assets, render, sample_attributes, sample_identity
+from facegraft.cli import DID_NOT_PASS, main
 from facegraft.core.project import Project
 from facegraft.imaging.images import (
     ImageError,
@@ -28,6 +29,7 @@ from facegraft.method.calibration import Thresholds
 from facegraft.method.model import Model, ModelConfig
 from facegraft.method.sidecar import SwapRecord
 from facegraft.stages import inputs
+from facegraft.stages import swap as stage
 from facegraft.stages.data import DataVersion
 from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
 from facegraft.stages.swap import (
@@ -98,6 +100,20 @@ def swapper(
         thresholds=Thresholds(identity_loss=identity, attribute_loss=attribute),
         eyes=eyes(),
     )
+
+
+def test_the_exit_code_tells_a_fail_also_of_an_earlier_run(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(project.data, tmp_path / "data")
+    shutil.copy(tiny.ROOT / "params.yaml", tmp_path)
+    own = Project(tmp_path)
+    asked = ["--project", str(own.root), "swap", "test-000/i00/a00", "test-000/i01/a01"]
+    for bound, code, force in ((3.0, 0, ()), (1e-9, DID_NOT_PASS, ("--force",))):
+        one = swapper(own, identity=bound, attribute=1e6)
+        monkeypatch.setattr(stage, "open_swapper", lambda *_, it=one: it)
+        assert main([*asked, *force]) == code
+        assert main(asked) == code
 
 
 def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.cli import SOME_FAIL, main
+from facegraft.cli import DID_NOT_PASS, main
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.method.calibration import Thresholds
@@ -201,8 +201,8 @@ def test_the_exit_code_tells_a_fail_also_of_an_earlier_run(
     asked = ["--project", str(project.root), "swap-queue", str(jobs), "--limit", "1"]
     assert main(asked) == 0
     champion(monkeypatch, project, 1e-9)
-    assert main(asked) == SOME_FAIL
-    assert main(asked) == SOME_FAIL  # nothing is pending: what was done before counts
+    assert main(asked) == DID_NOT_PASS
+    assert main(asked) == DID_NOT_PASS  # nothing is pending: what was done before counts
     for limit in (0, -1):
         with pytest.raises(QueueRefused, match=f"--limit {limit}: give at least 1"):
             run(project, jobs, limit)

@@ -13,10 +13,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from PIL import Image
 
 from facegraft.adapters import registry, tracking
 from facegraft.core.project import Project
+from tests.disk import largest_file
 from tests.live_servers import wait_for
 
 
@@ -189,7 +191,7 @@ def test_a_watched_run_says_what_the_machine_is_doing(
         "system/cpu_utilization_percentage",
         "system/system_memory_usage_megabytes",
     } <= recorded()
-    assert not [t for t in threading.enumerate() if t.name == "SystemMetricsMonitor"]
+    assert not watched()
     with tracking.open_run(project, run_name="swap") as run:
         pass
     assert not recorded()
@@ -254,6 +256,77 @@ def test_a_damaged_database_is_one_line_with_the_mend(project: Project) -> None:
     (own.mlruns / "mlflow.db").mkdir(parents=True)
     with pytest.raises(tracking.TrackingError, match=r"mlflow\.db: cannot be opened"):
         registry.champion(own)
+
+
+def test_a_database_that_cannot_be_written_is_one_line_and_no_log(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = r"mlruns/mlflow\.db: .*; look at the disk's room"
+
+    def refuse() -> None:
+        asked = (
+            lambda: run.set_tags({"x": 1}),
+            lambda: run.log_metrics({"mse_loss": 1.0}, 1),
+            lambda: tracking.open_run(project, run_name="other").__enter__(),
+        )
+        for ask in asked:
+            with pytest.raises(tracking.TrackingError, match=refused) as told:
+                ask()
+            assert "\n" not in str(told.value)
+            assert "autoflush" not in str(told.value)
+
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+    with tracking.open_run(project, run_name="train", system_metrics=True) as run:
+        wait_for(lambda: read(project, run.id).data.metrics, 60.0)
+        with largest_file(1000):
+            wait_for(lambda: not watched(), 60.0)
+            refuse()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_ended_a_run_is_told_where_its_end_cannot_be_written(project: Project) -> None:
+    with contextlib.ExitStack() as disk:
+
+        def broken() -> None:
+            with tracking.open_run(project, run_name="train"):
+                disk.enter_context(largest_file(1000))
+                raise ValueError("first")
+
+        with pytest.raises(ValueError, match="first"):
+            broken()
+
+
+def watched() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "SystemMetricsMonitor"]
+
+
+def test_databases_and_artifacts_stay_in_a_folder_of_any_name(
+    project: Project, tmp_path: Path
+) -> None:
+    """A path in an address ends at `?` for SQLAlchemy, `#` and `%` mean something to others."""
+    note = tmp_path / "note.txt"
+    note.write_text("kept", encoding="utf-8")
+    for name in ("a#b", "a%20b", "a%3Fb", "ä b&c=d;e"):
+        own = Project(tmp_path / "named" / name / "project")
+        shutil.copytree(project.mlruns, own.mlruns)
+        before = sorted(tmp_path.rglob("*"))
+        with tracking.open_run(own, run_name="train") as run:
+            run.log_artifact(note, "notes")
+        made = set(tmp_path.rglob("*")) - set(before)
+        assert made
+        assert not [path for path in made if not path.is_relative_to(own.mlruns)]
+        kept = tracking.artifact_folder(own)
+        assert (kept / run.artifact_uri.partition(":/")[2]).is_dir()
+        served = get_artifact_repository(tracking.artifacts_destination(own))
+        assert Path(served.artifact_dir) == kept
+    unusable = Project(tmp_path / "named" / "why?" / "project")
+    unusable.root.mkdir(parents=True)
+    for ask in (registry.champion, tracking.experiment_url, lambda p: tracking.find_run(p, "1")):
+        with pytest.raises(tracking.TrackingError, match=r"why\?/project: .*rename it"):
+            ask(unusable)
+    assert not list(unusable.root.iterdir())
+    assert not list((tmp_path / "named").glob("why*.db*"))
+    assert sorted(path.name for path in (tmp_path / "named").glob("why*")) == ["why?"]
 
 
 def test_artifacts_outside_of_the_project_are_refused(

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facegraft.adapters.stored_version import (
-    CALIBRATION,
     FILES,
     RegistryError,
     files_fingerprint,
@@ -30,10 +29,10 @@ from facegraft.adapters.stored_version import (
     require_our_loader,
 )
 from facegraft.adapters.tracking import Run, artifacts, client, one_line
-from facegraft.core.atomic import replacing
 from facegraft.core.locks import one_at_a_time
 from facegraft.core.project import Project
-from facegraft.method.calibration import Calibration, CalibrationChanged
+from facegraft.core.seal import SealBroken, seal, unseal
+from facegraft.method.calibration import Calibration
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -57,8 +56,10 @@ class Registered:
         run_id: the training run it came from.
         sha256: of its weights and config, as `fingerprint` makes it; one version has it.
         files_sha256: of every file that is stored of it, as `files_fingerprint` makes it.
-        benchmark: what was measured of it, metric key -> value; holds texts beside floats.
-        calibration: its swap thresholds' calibration, sealed.
+        benchmark: what was measured of it, metric key -> value; holds texts beside floats. Empty
+            where the registry's tag is not as it was sealed: then nothing is known.
+        calibration: its swap thresholds' calibration, sealed; see `calibration_of`. Empty where the
+            registry's tag is damaged.
         data_summary: JSON of what its training data looked like; empty if that was not kept.
         previous_champion: the version it replaced when it was promoted, if it was.
         rolled_back: it was champion and was taken back.
@@ -103,7 +104,7 @@ def register(
     summary = model_dir / DATA_SUMMARY
     kept = {"data_summary": summary.read_text(encoding="utf-8").strip()} if summary.exists() else {}
     known_of_it = {name: str(value) for name, value in tags.items()} | {
-        "benchmark": json.dumps(benchmark),
+        "benchmark": json.dumps(seal(benchmark, sha256)),
         "calibration": json.dumps(calibration.sealed(sha256)),
         **kept,
     }
@@ -124,8 +125,9 @@ def register(
 
 def remeasured(project: Project, version: str, benchmark: Mapping[str, object]) -> None:
     """Keep a newer benchmark of a version, e.g. on the pairs that its challenger is judged on."""
+    sealed = seal(benchmark, get(project, version).sha256)
     with one_line():
-        client(project).set_model_version_tag(NAME, version, "benchmark", json.dumps(benchmark))
+        client(project).set_model_version_tag(NAME, version, "benchmark", json.dumps(sealed))
 
 
 def get(project: Project, reference: str) -> Registered:
@@ -155,7 +157,7 @@ def champion(project: Project) -> Registered | None:
 
 
 def fetch(project: Project, reference: str = CHAMPION) -> tuple[Registered, Path]:
-    """The version and a local folder with model.safetensors, model.json and calibration.json.
+    """The version and a local folder with model.safetensors and model.json.
 
     Kept under `build/registry/<version>`; what lies there is used again only while the hash of
     all its files is that of the version.
@@ -165,15 +167,28 @@ def fetch(project: Project, reference: str = CHAMPION) -> tuple[Registered, Path
             or they would load by another loader than ours.
     """
     registered = get(project, reference)
-    calibration = _calibration(registered)
+    calibration_of(registered)
     kept = project.build / "registry" / registered.version
     with one_at_a_time(kept.parent / "fetch.lock", lambda _: None):  # two swaps at once
         if not _whole(kept, registered):
             _download(project, registered, kept)
         require_our_loader(kept)
-        with replacing(kept / CALIBRATION) as path:
-            path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return registered, kept / FILES
+
+
+def calibration_of(registered: Registered) -> Calibration:
+    """The version's calibration, as it was measured.
+
+    Raises:
+        RegistryError: the registry's tag was damaged, changed or is another model's.
+    """
+    try:
+        return Calibration.unsealed(registered.calibration, registered.sha256)
+    except SealBroken as error:
+        raise RegistryError(
+            f"version {registered.version}: the calibration in the registry {error}; run evaluate"
+            " and promote with its model, or roll back"
+        ) from error
 
 
 def load(project: Project, reference: str) -> Predict:
@@ -253,16 +268,6 @@ def _store(project: Project, model_dir: Path, run: Run, size: int, tags: Mapping
     return str(created.version)
 
 
-def _calibration(registered: Registered) -> Calibration:
-    try:
-        return Calibration.unsealed(registered.calibration, registered.sha256)
-    except CalibrationChanged as error:
-        raise RegistryError(
-            f"version {registered.version}: the calibration in the registry {error}; run evaluate"
-            " and promote with its model, or roll back"
-        ) from error
-
-
 def _whole(folder: Path, registered: Registered) -> bool:
     """Whether these are the files that were registered; of a version without a hash, never."""
     return folder.is_dir() and files_fingerprint(folder) == registered.files_sha256
@@ -339,12 +344,28 @@ def _registered(found: ModelVersion) -> Registered:
         run_id=found.run_id or "",
         sha256=found.tags.get("sha256", ""),
         files_sha256=found.tags.get("files_sha256", ""),
-        benchmark=json.loads(found.tags.get("benchmark", "{}")),
-        calibration=json.loads(found.tags.get("calibration", "{}")),
+        benchmark=_benchmark(found),
+        calibration=_json(found.tags.get("calibration", "")),
         data_summary=found.tags.get("data_summary", ""),
         previous_champion=found.tags.get("previous_champion"),
         rolled_back="rolled_back_at" in found.tags,
     )
+
+
+def _benchmark(found: ModelVersion) -> dict[str, Any]:
+    try:
+        return unseal(_json(found.tags.get("benchmark", "")), found.tags.get("sha256", ""))
+    except SealBroken:
+        return {}
+
+
+def _json(text: str) -> dict[str, Any]:
+    """The JSON object; empty where a tag holds none, e.g. for it was edited by hand."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _now() -> str:

@@ -23,9 +23,6 @@ NEEDS = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "safetensors")
 FILES = "data/model"
 """Where the model's own files lie inside a stored version."""
 
-CALIBRATION = f"{FILES}/calibration.json"
-"""Laid beside them in a fetched copy, from the registry's tag; no part of what is stored."""
-
 FLAVOR = {"loader_module": LOADER, "data": FILES}
 DESCRIBES = frozenset({"env", "python_version"})
 """Entries of the flavour that describe an environment; any other could bring code in."""
@@ -54,11 +51,10 @@ def files_fingerprint(stored: Path) -> str:
     """
     names = []
     for path in stored.rglob("*"):
-        name = path.relative_to(stored).as_posix()
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise RegistryError(f"{path}: no plain file; a stored version holds nothing else")
-        if path.is_file() and name != CALIBRATION:
-            names.append(name)
+        if path.is_file():
+            names.append(path.relative_to(stored).as_posix())
     return _hash(stored, sorted(names))
 
 

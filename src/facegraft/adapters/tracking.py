@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -49,13 +50,33 @@ BATCH = 100
 HEALTH_SECONDS = 10.0
 
 DAMAGED = "; restore the file from a copy, or move it away to start an empty one"
-DATABASE_MENDS = {
+NO_ROOM = "; make room on the disk"
+NOT_WRITABLE = "; make the file and its folder writable"
+MENDS = {
     "file is not a database": DAMAGED,
     "malformed": DAMAGED,
-    "readonly database": "; make the file and its folder writable",
-    "disk is full": "; make room on the disk",
+    "disk is full": NO_ROOM,
+    "No space left": NO_ROOM,
+    "Disk quota exceeded": NO_ROOM,
+    "File too large": "; raise the limit for the size of a file",
+    "disk I/O error": "; look at the disk's room, the limit for the size of a file, and the disk",
+    "readonly database": NOT_WRITABLE,
+    "unable to open database file": NOT_WRITABLE,
+    "Read-only file system": NOT_WRITABLE,
+    "Permission denied": NOT_WRITABLE,
+    "database is locked": "; another program holds the file: end it, or wait",
 }
-"""What SQLite or MLflow says of its file -> what to do."""
+"""What SQLite or the system, through MLflow, says of its files -> what to do."""
+
+ADVICE = re.compile(r"\(raised as a result of Query-invoked autoflush[^)]*\)")
+
+LOUD = (
+    "alembic",
+    "mlflow.store.db.utils",
+    "mlflow.system_metrics.system_metrics_monitor",
+)
+"""They log, over many lines, what they raise too, or what the run's own next figure meets as well:
+`one_line` tells it."""
 
 SYSTEM_SECONDS = 10.0
 """Between two records of what the machine is doing; `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`
@@ -161,24 +182,25 @@ def open_run(
         run = _resume(project, run_id) or _create(project, experiment_id, run_name, kind)
         _log_params(project, run.id, flatten(params or {}))
     run.set_tags({**environment(), **(tags or {})})
-    status = "FAILED"
     try:
         with _sigterm_as_exit(), _watched(run) if system_metrics else nullcontext():
             yield run
-        status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+        with suppress(TrackingError):  # what ended the block is told, not what followed from it
+            _end(run, status)
         raise
-    finally:
-        with one_line():
-            client(project).set_terminated(run.id, status)
+    _end(run, "FINISHED")
+
+
+def _end(run: Run, status: str) -> None:
+    with one_line():
+        client(run.project).set_terminated(run.id, status)
 
 
 @contextmanager
 def _watched(run: Run) -> Iterator[None]:
     """Processor, memory, disk, network and GPU as metrics `system/...` while the block runs."""
-    name = "mlflow.system_metrics.system_metrics_monitor"
-    logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     monitor = SystemMetricsMonitor(
@@ -229,12 +251,12 @@ def tracking_uri(project: Project) -> str:
 
     Raises:
         TrackingError: the variable names a file store, which MLflow 3 refuses; or the database
-            cannot be opened, which MLflow would try for two minutes.
+            cannot be opened, which MLflow would try for two minutes, or lies below a `?`.
     """
     named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not named:
+        database = database_file(project)
         project.mlruns.mkdir(parents=True, exist_ok=True)
-        database = project.mlruns.resolve() / "mlflow.db"
         readable = database.is_file() and os.access(database, os.R_OK)
         if not readable and (database.exists() or not os.access(database.parent, os.W_OK)):
             raise TrackingError(f"{database}: cannot be opened; make it a file that you may write")
@@ -245,6 +267,22 @@ def tracking_uri(project: Project) -> str:
             f" such as {DEFAULT_SERVER}"
         )
     return named.rstrip("/")
+
+
+def database_file(project: Project) -> Path:
+    """MLflow's own database in the project.
+
+    Raises:
+        TrackingError: its path holds a `?`, at which SQLAlchemy ends a path: the database would be
+            made outside of the project.
+    """
+    database = project.mlruns.resolve() / "mlflow.db"
+    if "?" in str(database):
+        raise TrackingError(
+            f"{project.root.resolve()}: a database cannot be made below a folder with ? in its"
+            " name; rename it"
+        )
+    return database
 
 
 def server_address() -> str:
@@ -270,7 +308,8 @@ def client(project: Project) -> MlflowClient:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     from mlflow import MlflowClient
 
     uri = tracking_uri(project)
@@ -303,8 +342,13 @@ def artifacts(project: Project, uri: str) -> ArtifactRepository:
 
 
 def artifact_folder(project: Project) -> Path:
-    """What the server's `--artifacts-destination` must name."""
+    """Where all artifacts of this project lie."""
     return project.mlruns / "artifacts"
+
+
+def artifacts_destination(project: Project) -> str:
+    """The same for `mlflow server`, which takes a bare path with %20 in it for one with a space."""
+    return artifact_folder(project).resolve().as_uri()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
@@ -328,10 +372,17 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError) as error:
-        # What SQLAlchemy adds is the statement and a link, over several lines.
-        text = " ".join(str(error).partition("[SQL:")[0].split())
-        mend = next((mend for sign, mend in DATABASE_MENDS.items() if sign in text), "")
+        text = _said(error)
+        mend = next((mend for sign, mend in MENDS.items() if sign in text), "")
         raise TrackingError(f"MLflow at {_where()}: {text}{mend}") from error
+
+
+def _said(error: Exception) -> str:
+    """The error without what SQLAlchemy adds (the statement, a link, advice), and the first file's
+    of all that a download names."""
+    told = ADVICE.sub("", str(error).partition("[SQL:")[0])
+    head, *files = told.split("##### File ")
+    return " ".join((files[0].replace("#####", ":") if files else head).split())
 
 
 def _where() -> str:

@@ -33,10 +33,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the alias moves, and every reason for or against."""
+    """Whether the alias moves, and every reason for or against.
+
+    Attributes:
+        unchanged: the alias need not move: the model is champion already.
+    """
 
     promote: bool
     reasons: tuple[str, ...]
+    unchanged: bool = False
 
 
 def decide(challenger: Measured, champion: Measured | None, rules: PromoteParams) -> Decision:

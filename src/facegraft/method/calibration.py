@@ -7,8 +7,6 @@ ones. `Calibration.thresholds` refuses where they overlap.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from facegraft.core.config import EvaluateParams, Section
 from facegraft.core.errors import FacegraftError
+from facegraft.core.seal import SealBroken, seal, unseal
 from facegraft.data.batches import grid_faces
 from facegraft.data.grids import Grid
 from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair
@@ -29,10 +28,6 @@ CHUNK = 50
 
 class Uncalibrated(FacegraftError):
     """Same and different cannot be told apart, so no threshold can be trusted."""
-
-
-class CalibrationChanged(FacegraftError):
-    """A sealed calibration is another model's or was changed; a verb to put behind its name."""
 
 
 class Thresholds(Section):
@@ -69,8 +64,7 @@ class Separation(Section):
 class Calibration(Section):
     """Both losses' separation on held-out images.
 
-    Wherever it is stored it is sealed: bound to its model's hash, and by a hash to its own content,
-    so that thresholds which somebody changed are not taken for measured ones.
+    Wherever it is stored it is sealed (`core/seal.py`).
     """
 
     identity_loss: Separation
@@ -97,30 +91,20 @@ class Calibration(Section):
         )
 
     def sealed(self, model_sha256: str) -> dict[str, object]:
-        """As JSON, with `model_sha256` and the hash `sha256` of all else."""
-        bound = {**self.model_dump(), "model_sha256": model_sha256}
-        return {**bound, "sha256": _seal(bound)}
+        """As JSON, bound to this model."""
+        return seal(self.model_dump(), model_sha256)
 
     @classmethod
     def unsealed(cls, stored: Mapping[str, object], model_sha256: str) -> Calibration:
         """What `sealed` made for this model.
 
         Raises:
-            CalibrationChanged: it is another model's, or not as it was sealed.
+            SealBroken: it is another model's, or not as it was sealed.
         """
-        bound = {name: value for name, value in stored.items() if name != "sha256"}
-        if stored.get("sha256") != _seal(bound):
-            raise CalibrationChanged("was changed after it was measured")
-        if bound.pop("model_sha256", None) != model_sha256:
-            raise CalibrationChanged("is another model's")
         try:
-            return cls.model_validate(bound)
+            return cls.model_validate(unseal(stored, model_sha256))
         except ValidationError as error:
-            raise CalibrationChanged("is none of this facegraft") from error
-
-
-def _seal(bound: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
+            raise SealBroken("is none of this facegraft") from error
 
 
 def calibrate(model: Model, grids: Sequence[Grid], params: EvaluateParams) -> Calibration:

@@ -17,6 +17,7 @@ from facegraft.core.config import Params
 from facegraft.core.device import device_for
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
+from facegraft.core.seal import seal
 from facegraft.evaluation.benchmark import (
     draw_pairs,
     draw_region_pairs,
@@ -51,9 +52,10 @@ Figures = dict[str, object]
 def evaluate(project: Project, params: Params, report: Progress) -> Figures:
     """Measure build/model on the held-out pairs and calibrate its swap thresholds.
 
-    Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`, `model_sha256`),
-    calibration.json (sealed for that model), pairs.png (at its end one sub-dimension at a time) and
-    the dimension report's pictures, and adds them to the training run in MLflow.
+    Writes benchmark.json (flat, keyed `row/metric`, plus `pairs`, `pairs_hash`) and
+    calibration.json, both sealed for that model (`core/seal.py`), pairs.png (at its end one
+    sub-dimension at a time) and the dimension report's pictures, and adds them to the training run
+    in MLflow.
 
     Raises:
         CheckpointError, DataError, TrackingError: one line with the mend.
@@ -64,8 +66,7 @@ def evaluate(project: Project, params: Params, report: Progress) -> Figures:
     figures = measure(project, params, model, report)
     calibration = calibrate(model, grids, params.evaluate)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
-    known = nan_as_null(figures)
-    known["model_sha256"] = sha256
+    known = seal(nan_as_null(figures), sha256)
     _write_figures(project.evaluation, known, calibration.sealed(sha256))
     regions = draw_region_pairs(grids, 1, params.evaluate.seed)
     with replacing(project.evaluation / "pairs.png") as path:

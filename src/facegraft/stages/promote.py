@@ -19,9 +19,10 @@ from facegraft.core.config import Params, Section
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
+from facegraft.core.seal import SealBroken, unseal
 from facegraft.evaluation.promotion import Decision, Measured, decide
 from facegraft.method.base_model import BASE, load_base
-from facegraft.method.calibration import Calibration, CalibrationChanged, calibrate
+from facegraft.method.calibration import Calibration, calibrate
 from facegraft.method.checkpoint import CheckpointError, load_model, read_json
 from facegraft.method.model import ModelConfig
 from facegraft.stages.evaluate import BY_PAIR, measure, nan_as_null
@@ -252,15 +253,12 @@ def _decided(project: Project, champion: Registered | None) -> bool:
 
 
 def _own_benchmark(project: Project) -> dict[str, object]:
-    """The evaluation's figures, which must be those of the model in build/model."""
-    benchmark = read_json(project.evaluation / "benchmark.json")
-    if "pairs_hash" not in benchmark:
-        raise PromotionError("build/evaluation/benchmark.json: no pairs_hash; run evaluate again")
-    if benchmark.get("model_sha256") != registry.fingerprint(project.model):
-        raise PromotionError(
-            "build/evaluation/benchmark.json measures another model than build/model; run evaluate"
-        )
-    return benchmark
+    """The evaluation's figures, which must be what was measured of build/model."""
+    stored = read_json(project.evaluation / "benchmark.json")
+    try:
+        return unseal(stored, registry.fingerprint(project.model))
+    except SealBroken as error:
+        raise PromotionError(f"build/evaluation/benchmark.json {error}; run evaluate") from error
 
 
 def _own_calibration(project: Project) -> Calibration:
@@ -268,7 +266,7 @@ def _own_calibration(project: Project) -> Calibration:
     path = project.evaluation / "calibration.json"
     try:
         return Calibration.unsealed(read_json(path), registry.fingerprint(project.model))
-    except CalibrationChanged as error:
+    except SealBroken as error:
         raise PromotionError(f"build/evaluation/calibration.json {error}; run evaluate") from error
 
 
@@ -301,7 +299,8 @@ def measured(figures: Mapping[str, object], params: Params) -> Measured:
 
 
 def _champion_already(version: Registered) -> Decision:
-    return _refused(f"version {version.version} is champion already; nothing to change")
+    reason = f"version {version.version} is champion already; nothing to change"
+    return Decision(promote=False, reasons=(reason,), unchanged=True)
 
 
 def _refused(reason: str) -> Decision:

@@ -27,8 +27,8 @@ from facegraft.core.project import Project
 from facegraft.data.faces import Faces
 from facegraft.imaging.alignment import paste
 from facegraft.imaging.images import contact_sheet, save_picture, save_png, to_uint8
-from facegraft.method.calibration import Calibration, Thresholds
-from facegraft.method.checkpoint import load_model, read_json
+from facegraft.method.calibration import Thresholds
+from facegraft.method.checkpoint import load_model
 from facegraft.method.decoder import Decoded
 from facegraft.method.model import Model
 from facegraft.method.portrait import draw_portrait, enlargement
@@ -47,8 +47,6 @@ from facegraft.method.tuning import Tuned
 from facegraft.method.tuning import Verdict as Measured
 from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
 from facegraft.stages.landmarks import read_crop
-
-CALIBRATION = "calibration.json"
 
 SINGLE = "single"
 """Folder of the swaps that no list asked for; a list's folder has a hash in its name."""
@@ -104,17 +102,16 @@ def open_swapper(project: Project, params: Params, reference: str = registry.CHA
     """Fetch a version of the registry and its calibration.
 
     Raises:
-        RegistryError: there is no such version.
+        RegistryError: there is no such version, or its files or calibration were changed.
         Uncalibrated: its losses cannot tell same from different, so it may not run.
     """
     version, folder = registry.fetch(project, reference)
-    calibration = Calibration.model_validate(read_json(folder / CALIBRATION))
     return Swapper(
         project=project,
         params=params.swap,
         model=load_model(folder).to(device_for(params.train)),
         model_version=version.version,
-        thresholds=calibration.thresholds(),
+        thresholds=registry.calibration_of(version).thresholds(),
         eyes=Eyes(Judge(), Landmarker()),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from facegraft.adapters.jobs import Job, read_jobs
 from facegraft.adapters.tables import printable
-from facegraft.core.atomic import replacing
+from facegraft.core.atomic import NO_ROOM, replacing
 from facegraft.core.config import Params
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
@@ -28,9 +27,6 @@ from facegraft.stages.swap import (
     read_pair,
     run_swap,
 )
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-"""Errors that the next pair would meet as well, after minutes of work."""
 
 
 class QueueRefused(FacegraftError):
