@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facegraft.adapters.store import SUBJECT_KINDS
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import SECTIONS, Params, load_params
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress, console
 from facegraft.core.project import Project
@@ -115,7 +115,11 @@ def _parser() -> argparse.ArgumentParser:
         "--anew", action="store_true", help="make the album exactly what the source holds now"
     )
     add("validate", _validate, "run the data gate; its page is build/validation/index.html")
-    add("drift", _drift, "compare the data with what the champion was trained on")
+    drifting = add("drift", _drift, "compare the data with what the champion was trained on")
+    drifting.add_argument(
+        "--accept", metavar="VERSION", help="this data version's drift was looked at and is meant"
+    )
+    drifting.add_argument("--why", metavar="TEXT", default="", help="the reason, with --accept")
     add("train", _train, "train encoder and decoder; goes on where it was interrupted")
     add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
     measuring = add(
@@ -129,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--resamples", type=int, help="for the 95 %% intervals")
     add("promote", _promote, "register the model; champion if the gate lets it")
     add("base", _base, "make the shipped base weights anew (hours); they are replaced if better")
+    telling = add("params", _params, "print every knob: in use, default, bounds, meaning")
+    telling.add_argument("section", nargs="?", choices=SECTIONS, help="of this section alone")
     add("rollback", _rollback, "give the alias champion back to the version before")
     swap = add("swap", _swap, "swap one pair with the champion, fine-tuned until it passes")
     swap.add_argument("source", help="whose face: a picture file or an image key of the dataset")
@@ -184,9 +190,11 @@ def _validate(project: Project, params: Params, report: Progress, _: argparse.Na
     return f"the data passes; see {project.validation / 'index.html'}"
 
 
-def _drift(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
-    from facegraft.stages.drift import drift
+def _drift(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
+    from facegraft.stages.drift import accept, drift
 
+    if options.accept is not None:
+        accept(project, options.accept, options.why)
     return drift(project, params, report).reason
 
 
@@ -243,6 +251,12 @@ def _base(project: Project, params: Params, report: Progress, _: argparse.Namesp
     decision = base(project, params, report)
     verdict = f"shipped in {BASE}" if decision.promote else "not shipped"
     return f"{verdict}: {'; '.join(decision.reasons)}"
+
+
+def _params(project: Project, params: Params, _: Progress, options: argparse.Namespace) -> str:
+    from facegraft.stages.params import table
+
+    return table(params, options.section)
 
 
 def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

@@ -14,6 +14,7 @@ from facegraft.adapters import second_judge
 from facegraft.core.config import Params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
+from facegraft.data.grids import PARTS
 from facegraft.evaluation.benchmark import ROWS
 from facegraft.method.checkpoint import CheckpointError, save_model
 from facegraft.method.model import Model, ModelConfig
@@ -54,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Iterato
     """A folder with an untrained model of 64 px, and the benchmark's renders."""
     root = tmp_path_factory.mktemp("benchmark")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "usable_cores", lambda: 1)
+        patch.setattr(rendering, "workers", lambda _: 1)
         project = Project(root)
         data = benchmark_data(project, params.benchmark, 64, silent)
         config = ModelConfig.from_params(tiny.train_params(), data.people)
@@ -88,7 +89,7 @@ def test_the_whole_benchmark(project: Project, params: Params, outcome: Outcome)
     assert figures["copy_target/background_error"]["mean"] == 0.0
     assert figures["copy_source/judge_retrieval_top1"]["mean"] == 1.0
     assert {k for k in figures if k.startswith("model/psnr_changed_gain_")} == {
-        f"model/psnr_changed_gain_{part}" for part in params.train.identity
+        f"model/psnr_changed_gain_{part}" for part in PARTS
     }
     absent = (SECOND_JUDGE, "avatars_similarity_source")
     assert written["notes"] == dict.fromkeys(absent, NOT_INSTALLED)

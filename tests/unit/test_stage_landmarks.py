@@ -110,7 +110,7 @@ def test_several_processes_read_what_one_reads(
     alone = with_readings(grids, tmp_path / "one", Log())
     stage._landmarker.cache_clear()
     monkeypatch.setattr(stage, "PARALLEL_FROM", 3)
-    monkeypatch.setattr(stage, "usable_cores", lambda: 2)
+    monkeypatch.setattr(stage, "workers", lambda _: 2)
     log = Log()
     shared = with_readings(grids, tmp_path / "two", log)
     assert log.done == [(1, 3), (2, 3), (3, 3)]

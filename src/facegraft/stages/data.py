@@ -124,7 +124,7 @@ def _render(project: Project, params: Params, report: Progress) -> Source:
     """Draw beside data/, then take its place in one step, then record."""
     _refuse_to_lose(project)
     drawn = project.build / "rendering"
-    render_dataset(drawn, params.data, report)
+    render_dataset(drawn, params.data, report, params.runtime.threads)
     albums.carry_over(project.data, drawn)
     with replacing(_rendered_note(project)) as temporary:
         temporary.write_text(json.dumps({"md5": lineage.folder_md5(drawn)}), encoding="utf-8")
