@@ -243,17 +243,16 @@ class LossWeights(Section):
     )
 
 
+_STOPS = "of the held-out loss: training stops early when all four are below"
+
+
 class LossThresholds(Section):
     """The patent's four training thresholds [0138]; a loss equal to its threshold fails."""
 
-    identity_loss: Positive = Field(
-        default=0.10, description="training stops early when all four ..."
-    )
-    attribute_loss: Positive = Field(
-        default=8.0, description="... held-out losses are below theirs"
-    )
-    mse_loss: Positive = Field(default=0.004, description="likewise")
-    perceptual_loss: Positive = Field(default=0.05, description="likewise")
+    identity_loss: Positive = Field(default=0.10, description=_STOPS)
+    attribute_loss: Positive = Field(default=8.0, description=_STOPS)
+    mse_loss: Positive = Field(default=0.004, description=_STOPS)
+    perceptual_loss: Positive = Field(default=0.05, description=_STOPS)
 
 
 TEACHING = (
@@ -282,20 +281,20 @@ class TrainParams(Section):
     )
     teach_steps: Natural = Field(
         default=0,
-        description="of them the first, which teach the encoder and decode nothing; then the "
-        "exchange of shapes is fitted and the encoder stays",
+        description="of steps the first, which teach the encoder and decode nothing",
     )
     freeze_convolutions: bool = Field(
         default=True, description="the encoder's convolutions stay: only what reads them is taught"
     )
     batch_grids: Count = Field(
-        default=8, description="teach_steps: grids that give a block each to the encoder, per step"
+        default=8,
+        description="grids that give the encoder a block each, per step of teach_steps",
     )
     batch_identities: Annotated[int, Field(ge=2)] = Field(default=4, description="rows of a block")
     batch_attributes: Annotated[int, Field(ge=2)] = Field(
         default=3, description="columns of a block"
     )
-    batch_pairs: Count = Field(default=8, description="then: swaps decoded per step")
+    batch_pairs: Count = Field(default=8, description="swaps decoded per step thereafter")
     batch_regions: Natural = Field(
         default=2, description="of the pairs: only one sub-dimension is swapped"
     )
@@ -363,10 +362,10 @@ class EvaluateParams(Section):
         default=2000, description="held-out same-person and different-person pairs"
     )
     same_percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
-        default=95, description="a swap passes if as close as this share of true same pairs, %"
+        default=95.0, description="a swap passes if as close as this share of true same pairs, %"
     )
     different_percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
-        default=5,
+        default=5.0,
         description="no swap runs unless that lies below this percentile of different pairs",
     )
 
@@ -415,7 +414,7 @@ class PromoteParams(Section):
     )
     min_values: dict[str, float] = Field(
         default={"model/psnr_changed_gain": 0.0, "model/judge_detected": 0.9},
-        description="metric -> strict lower bound; a model that only copies the target gains 0 dB",
+        description="metric -> strict lower bound; set, they replace these. A copied target gains 0 dB",
     )
     max_values: dict[str, float] = Field(default={}, description="metric -> strict upper bound")
 

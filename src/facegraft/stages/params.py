@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from facegraft.core.config import Params, Section
+
+ABSENT = "-"
+"""A key that only one of the two has."""
 
 CHANGED = "*"
 """Before a key whose value in use is not the default."""
@@ -63,16 +67,22 @@ def knobs(used: Section, default: Section, prefix: str = "") -> Iterator[Knob]:
         key = f"{prefix}{field.alias or name}"
         if isinstance(mine, Section):
             yield from knobs(mine, standard, f"{key}.")
-        else:
-            yield Knob(key, _text(mine), _text(standard), _bounds(field), field.description or "")
+            continue
+        bounds, meaning = _bounds(field), field.description or ""
+        if not isinstance(mine, dict) or not (mine or standard):
+            yield Knob(key, _text(mine), _text(standard), bounds, meaning)
+            continue
+        for one in {**standard, **mine}:
+            now, then = (_text(x[one]) if one in x else ABSENT for x in (mine, standard))
+            yield Knob(f"{key}.{one}", now, then, bounds, meaning)
 
 
 def _text(value: Any) -> str:
     """As params.yaml holds it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_text(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, float):
+        return np.format_float_positional(value, trim="0")
     return str(value)
 
 
