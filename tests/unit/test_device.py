@@ -84,6 +84,17 @@ def test_this_machine_is_asked() -> None:
         set_up(RuntimeParams(device="cuda"))
 
 
+def test_threads_are_torchs_and_0_leaves_it_its_own() -> None:
+    before = torch.get_num_threads()
+    try:
+        set_up(RuntimeParams(threads=before + 1))
+        assert torch.get_num_threads() == before + 1
+        set_up(RuntimeParams())
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_bfloat16_trains_to_nearly_the_same_losses() -> None:
     """In both phases; places are computed as finely as ever."""
 

@@ -115,9 +115,8 @@ def test_the_average_starts_anew_with_the_drawing() -> None:
 
 
 def test_what_was_not_read_cannot_be_trained_on() -> None:
-    for teach_steps in (1, 0):
-        section = tiny.train_params(teach_steps=teach_steps)
-        state = tiny.state(teach_steps=teach_steps)
+    for changes in ({"teach_steps": 1}, {"teach_steps": 0, "init": "base"}):
+        section, state = tiny.train_params(**changes), tiny.state(**changes)
         with pytest.raises(NoReadings, match="grid train-000 was not read"):
             next(train(state, [replace(tiny.faces(), readings=None)], section))
 

@@ -414,7 +414,7 @@ class PromoteParams(Section):
     )
     min_values: dict[str, float] = Field(
         default={"model/psnr_changed_gain": 0.0, "model/judge_detected": 0.9},
-        description="metric -> strict lower bound; set, they replace these. A copied target gains 0 dB",
+        description="metric -> strict lower bound, all of them; a copied target gains 0 dB",
     )
     max_values: dict[str, float] = Field(default={}, description="metric -> strict upper bound")
 
