@@ -30,6 +30,7 @@ from facegraft.stages.benchmark import (
 )
 from facegraft.stages.benchmarking.data import MARKER, benchmark_data
 from tests import tiny
+from tests.elsewhere import elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,25 @@ def test_fewer_pairs_are_another_benchmark_and_too_many_are_refused(
     for refused in ({"pairs": 0}, {"resamples": 0}):
         with pytest.raises(BenchmarkRefused, match=f"--{next(iter(refused))} 0: give at least 1"):
             benchmark(project, params, "base", silent, **refused)
+
+
+def test_it_computes_where_runtime_says_with_the_same_figures(
+    project: Project,
+    params: Params,
+    outcome: Outcome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No GPU is needed: what lies `elsewhere` refuses to meet what lies on the CPU."""
+    here = benchmark(project, params, str(project.model), silent, out=tmp_path / "a", pairs=1)
+    with elsewhere() as device:
+        monkeypatch.setattr(stage, "set_up", lambda runtime: device)
+        away = benchmark(project, params, str(project.model), silent, out=tmp_path / "b", pairs=1)
+    mine, theirs = (json.loads((o.folder / "benchmark.json").read_text()) for o in (here, away))
+    assert theirs["costs"]["device"] == device.type != mine["costs"]["device"]
+    assert mine["figures"].keys() == theirs["figures"].keys()
+    for key, figure in mine["figures"].items():
+        assert theirs["figures"][key]["mean"] == pytest.approx(figure["mean"], rel=1e-3), key
 
 
 def test_a_model_is_base_or_a_folder_and_else_a_clear_error(project: Project) -> None:
