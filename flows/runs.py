@@ -23,7 +23,7 @@ STOP_SECONDS = 30.0
 
 
 class CommandFailed(RuntimeError):
-    """A command ended with an error; the message is its last line."""
+    """A command ended with an error; the message is facegraft's own line, else the last one."""
 
 
 class CommandKilled(RuntimeError):

@@ -139,7 +139,7 @@ def test_a_champion_that_keeps_no_summary_stops_the_road(
     project: Project, params: Params, known: str | None
 ) -> None:
     crowned(project, 1, known)
-    with pytest.raises(DriftFound, match="champion 1 keeps no summary .*--accept v1"):
+    with pytest.raises(DriftFound, match=r"champion 1 keeps no summary .*--accept v1"):
         drift(project, params, silent)
 
 
