@@ -21,6 +21,7 @@ from facegraft.data.batches import grid_faces
 from facegraft.data.grids import REGIONS, Grid, Readings
 from facegraft.method.calibration import Thresholds
 from facegraft.method.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
+from facegraft.method.latents import ATTRIBUTE, IDENTITY
 from facegraft.method.model import Model, ModelConfig
 from facegraft.method.swap import swap
 from facegraft.training.loop import init_state, train
@@ -47,7 +48,7 @@ def main() -> None:
 def random_grid(params: Params) -> Grid:
     """A grid of noise of the dataset's shape, with one group of codes for each latent group."""
     rng = np.random.default_rng(0)
-    data, section = params.data, params.train
+    data = params.data
     shape = (data.identities, data.attributes)
     return Grid(
         name="train-000",
@@ -60,8 +61,8 @@ def random_grid(params: Params) -> Grid:
         identity_code=rng.normal(size=(data.identities, IDENTITY_WIDTH)).astype(np.float32),
         attribute_code=rng.normal(size=(data.attributes, ATTRIBUTE_WIDTH)).astype(np.float32),
         keys=np.array([[f"i{i}/a{a}" for a in range(shape[1])] for i in range(shape[0])], object),
-        identity_groups=_groups(section.identity, IDENTITY_WIDTH),
-        attribute_groups=_groups(section.attribute, ATTRIBUTE_WIDTH),
+        identity_groups=_groups(IDENTITY, IDENTITY_WIDTH),
+        attribute_groups=_groups(ATTRIBUTE, ATTRIBUTE_WIDTH),
         readings=random_readings(rng, shape),
     )
 

@@ -35,6 +35,7 @@ from facegraft.training.loop import (
     init_state,
     phases,
     step_losses,
+    weighted,
 )
 
 REPEATS = 7
@@ -146,8 +147,7 @@ def best_matrix() -> float:
 
 
 def gradients(state: TrainState, batch: Batch, section: TrainParams) -> None:
-    values = step_losses(state, only(section), batch, section)
-    torch.stack([getattr(section.weights, k) * v for k, v in values.items()]).sum().backward()
+    weighted(step_losses(state, only(section), batch), section).backward()
 
 
 def whole_step(state: TrainState, batch: Batch, section: TrainParams) -> None:
@@ -169,7 +169,7 @@ def parts(state: TrainState, grid: Grid, section: TrainParams) -> dict[str, floa
     batch = drawn(grid, section, 0)
     gradients(state, batch, section)
     data = seconds(lambda: drawn(grid, section, 1))
-    forward = seconds(lambda: step_losses(state, only(section), batch, section))
+    forward = seconds(lambda: step_losses(state, only(section), batch))
     both = seconds(lambda: gradients(state, batch, section))
     rest = seconds(lambda: update(state, section))
     spent = {

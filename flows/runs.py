@@ -23,7 +23,7 @@ STOP_SECONDS = 30.0
 
 
 class CommandFailed(RuntimeError):
-    """A command ended with an error; the message is its last line."""
+    """A command ended with an error; the message is facegraft's own line, else the last one."""
 
 
 class CommandKilled(RuntimeError):
@@ -51,10 +51,11 @@ def stream(
             long as the command does, even if this process is killed.
 
     Raises:
-        CommandFailed: it ended with an error. CommandKilled: a signal ended it.
+        CommandFailed: it ended with an error, which facegraft's own line explains where DVC, that
+            ran it, tells its exit code alone. CommandKilled: a signal ended it.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    last = ""
+    last = told = ""
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -73,13 +74,14 @@ def stream(
                 if line.strip():
                     last = line.rstrip()
                     write(last)
+                    told = last if last.startswith("facegraft ") else told
             code = _code(process.wait(), last)
         finally:
             _stop_group(process)
     if code < 0 or code > 128:
         raise CommandKilled(f"{' '.join(command)} was killed (exit {code}): {last}")
     if code:
-        raise CommandFailed(last or f"{' '.join(command)} failed (exit {code})")
+        raise CommandFailed(told or last or f"{' '.join(command)} failed (exit {code})")
 
 
 def _code(code: int, last: str) -> int:

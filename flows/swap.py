@@ -22,8 +22,8 @@ def swap_task(
     parts: list[str] | None,
     force: bool,
     model: str,
-    detail: float,
-    shape: float,
+    detail: float | None,
+    shape: float | None,
 ) -> str:
     """Model, source and target in; a judged image and its record out."""
     from facegraft.stages.swap import swap as swap_stage
@@ -64,14 +64,15 @@ def swap(
         description="Which parts of the face to take from the source. Leave empty for all.",
         json_schema_extra={"title": "Only these parts"},
     ),
-    detail: Share = Field(
-        default=1.0,
-        description="How much of the source's lids, irises, brows, wrinkles and lips is shown.",
+    detail: Share | None = Field(
+        default=None,
+        description="How much of the source's lids, irises, brows, wrinkles and lips is shown."
+        " Leave empty for swap.detail of params.yaml.",
         json_schema_extra={"title": "Detail, 0 to 1"},
     ),
-    shape: Share = Field(
-        default=1.0,
-        description="How much of the source's shape is taken.",
+    shape: Share | None = Field(
+        default=None,
+        description="How much of the source's shape is taken. Leave empty for swap.shape.",
         json_schema_extra={"title": "Shape, 0 to 1"},
     ),
     force: bool = Field(

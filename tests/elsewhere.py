@@ -98,6 +98,9 @@ class _FromPython(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is torch.tensor:
             return func(*args, **{**kwargs, "device": None}).to(kwargs.get("device") or "cpu")
+        if func is Tensor.new_tensor:
+            like, values = args
+            return torch.tensor(values, dtype=like.dtype).to(like.device)
         if func in (Tensor.__getitem__, Tensor.__setitem__):
             whole = args[1] if isinstance(args[1], tuple) else (args[1],)
             index = tuple(torch.tensor(one) if isinstance(one, list) else one for one in whole)

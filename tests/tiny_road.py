@@ -84,10 +84,7 @@ def new_project(root: Path) -> Project:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg*"))
         else:
             shutil.copyfile(source, target)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for section, changes in SMALL.items():
-        params[section].update(changes)
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (root / "params.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False), encoding="utf-8")
     (root / "jobs.csv").write_text(JOBS, encoding="utf-8")
     for command in (
         ("init", "--quiet"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facegraft.adapters.store import SUBJECT_KINDS
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import SECTIONS, Params, load_params
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress, console
 from facegraft.core.project import Project
@@ -115,7 +115,11 @@ def _parser() -> argparse.ArgumentParser:
         "--anew", action="store_true", help="make the album exactly what the source holds now"
     )
     add("validate", _validate, "run the data gate; its page is build/validation/index.html")
-    add("drift", _drift, "compare the data with what the champion was trained on")
+    drifting = add("drift", _drift, "compare the data with what the champion was trained on")
+    drifting.add_argument(
+        "--accept", metavar="VERSION", help="this data version's drift was looked at and is meant"
+    )
+    drifting.add_argument("--why", metavar="TEXT", default="", help="the reason, with --accept")
     add("train", _train, "train encoder and decoder; goes on where it was interrupted")
     add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
     measuring = add(
@@ -142,6 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument(
         "--from", dest="made", type=Path, metavar="FOLDER", help="judge what a pack has made"
     )
+    telling = add("params", _params, "print every knob: in use, default, bounds, meaning")
+    telling.add_argument("section", nargs="?", choices=SECTIONS, help="of this section alone")
     add("rollback", _rollback, "give the alias champion back to the version before")
     swap = add(
         "swap",
@@ -201,9 +207,11 @@ def _validate(project: Project, params: Params, report: Progress, _: argparse.Na
     return f"the data passes; see {project.validation / 'index.html'}"
 
 
-def _drift(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
-    from facegraft.stages.drift import drift
+def _drift(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
+    from facegraft.stages.drift import accept, drift
 
+    if options.accept is not None:
+        accept(project, options.accept, options.why)
     return drift(project, params, report).reason
 
 
@@ -270,6 +278,12 @@ def _base(
     verdict = f"shipped in {BASE}" if outcome.decision.promote else "not shipped"
     text = f"{verdict}: {'; '.join(outcome.decision.reasons)}"
     return Ending(text, 0 if outcome.decision.promote else DID_NOT_PASS)
+
+
+def _params(project: Project, params: Params, _: Progress, options: argparse.Namespace) -> str:
+    from facegraft.stages.params import table
+
+    return table(params, options.section)
 
 
 def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:

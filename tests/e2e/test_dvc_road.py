@@ -40,6 +40,13 @@ def test_stages_run_on_other_bytes_of_the_recorded_recipe(copy_project: Project)
     assert "Stage 'validate' didn't change, skipping" in repro(root)
     assert record.read_bytes() == before
 
+    with copy_project.params.open("a", encoding="utf-8") as params:  # a section it did not name
+        params.write("drift: {max_index: 0.5}\n")
+    assert "Stage 'validate' didn't change, skipping" in repro(root)
+    text = copy_project.params.read_text(encoding="utf-8")
+    copy_project.params.write_text(text.replace("min_pose_share: 0.0", "min_pose_share: 0.001"))
+    assert "Running stage 'validate'" in repro(root), "its own section changed"
+
     (copy_project.data / "mine.txt").write_text("changed by hand", encoding="utf-8")
     assert "Running stage 'validate'" in repro(root), "nothing that lies in data/ goes unseen"
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from facegraft.adapters import albums, tracking
 from facegraft.core.config import Params, load_params
-from facegraft.core.device import device_for
+from facegraft.core.device import set_up
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.data.batches import draw_block
@@ -38,7 +38,7 @@ def test_a_run_can_be_judged_in_one_look(tiny_project: Project) -> None:
     assert {"swap_loss", "contrast_loss", "feature_loss"} <= set(metrics)
     assert "model/psnr_changed" in metrics, "the benchmark, by the stage after"
     assert tags["stopped"] == report.stopped == "budget"
-    here = str(device_for(load_params(tiny_project.params).train))  # `auto` may be a GPU
+    here = str(set_up(load_params(tiny_project.params).runtime))  # `auto` may be a GPU
     assert (tags["device"], tags["processes"], tags["steps"]) == (here, "1", "6")
     assert "Stopped by **budget** after 6 of 6 steps" in tags[tracking.NOTE]
     bound = load_params(tiny_project.params).train.thresholds.mse_loss

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import yaml
 from filelock import FileLock
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -16,13 +17,14 @@ from prefect.states import Scheduled
 
 from facegraft.adapters import registry
 from facegraft.core.project import Project
+from facegraft.data.grids import PARTS
 from facegraft.method.sidecar import SwapRecord
 from facegraft.stages.swap import finished_below
 from facegraft.stages.swap_queue import list_folder
 from flows.artifacts import publish_gate, publish_retrain
 from flows.deployments import DEPLOYMENTS, forget_missed_runs
 from flows.rollback import rollback
-from flows.swap import swap
+from flows.swap import Part, swap
 from flows.swap_queue import swap_queue
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
@@ -42,8 +44,16 @@ def records(project: Project) -> dict[str, SwapRecord]:
     return {result.record.job: result.record for result in done}
 
 
+def test_the_form_offers_the_parts_that_can_be_swapped_alone() -> None:
+    assert get_args(Part) == PARTS
+
+
 def test_a_swap_shows_its_pictures_and_its_verdict(project: Project, artifacts: Any) -> None:
-    verdict = swap(SOURCE, TARGET, parts=None, detail=0.5, shape=0.25, force=False, model="1")
+    """What the form leaves empty is as in params.yaml."""
+    params = yaml.safe_load(project.params.read_text(encoding="utf-8"))
+    params["swap"]["detail"] = 0.5
+    project.params.write_text(yaml.safe_dump(params), encoding="utf-8")
+    verdict = swap(SOURCE, TARGET, parts=None, shape=0.25, force=False, model="1")
     assert verdict in ("PASS", "FAIL")
     (done,) = finished_below(project.swaps / "single")
     assert (done.record.detail, done.record.shape) == (0.5, 0.25)

@@ -34,6 +34,18 @@ def test_a_failure_is_its_last_line(tmp_path: Path) -> None:
         stream(python("print('the mend'); raise SystemExit(1)"), tmp_path, lambda _: None)
 
 
+def test_a_failure_within_dvc_is_facegrafts_own_line(tmp_path: Path) -> None:
+    """DVC's last line tells the exit code alone, not what is to be done."""
+    told = (
+        "facegraft drift: data drift: x; if that is meant: facegraft drift --accept v1 --why TEXT"
+    )
+    dvc = "ERROR: failed to reproduce 'drift': failed to run: python -m x drift, exited with 1"
+    code = f"print({told!r}); print({dvc!r}); raise SystemExit(255)"
+    with pytest.raises(CommandFailed) as caught:
+        stream(python(code), tmp_path, lambda _: None)
+    assert str(caught.value) == told
+
+
 def test_a_killed_command_is_told_apart(tmp_path: Path) -> None:
     with pytest.raises(CommandKilled, match="killed"):
         stream(python("import os; os.kill(os.getpid(), 9)"), tmp_path, lambda _: None)

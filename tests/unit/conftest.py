@@ -51,7 +51,7 @@ def rendered(
     project = Project(root)
     with pytest.MonkeyPatch.context() as patch:
         # One process: starting a second costs more than twelve small pictures.
-        patch.setattr(rendering, "usable_cores", lambda: 1)
+        patch.setattr(rendering, "workers", lambda _: 1)
         return project, data(project, tiny_params, silent)
 
 

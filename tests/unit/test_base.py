@@ -19,6 +19,7 @@ from facegraft.core.project import Project
 from facegraft.data.batches import grid_faces
 from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import CheckpointError, load_model, save_model
+from facegraft.method.latents import ATTRIBUTE, IDENTITY
 from facegraft.stages import base as stage
 from facegraft.stages.base_training import base_params
 from facegraft.training.state_file import continue_from, halve_teachers, save_teachers
@@ -30,7 +31,8 @@ LARGEST = 16 * 2**20
 def test_the_shipped_weights_load_and_fit_the_default_params() -> None:
     model, params = load_base(), tiny.params()
     assert model.config.size == params.data.size
-    assert model.config.identity == params.train.identity
+    assert model.config.identity == dict(IDENTITY)
+    assert model.config.attribute == dict(ATTRIBUTE)
     assert sum(path.stat().st_size for path in BASE.glob("*.safetensors")) <= LARGEST
     assert {tensor.dtype for tensor in load_file(BASE / "model.safetensors").values()} <= {
         torch.float16,

@@ -7,11 +7,13 @@ refuses an operation on tensors of two devices as a GPU would.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
 
-from facegraft.core.device import DeviceError, Machine, choose_device, choose_precision, device_for
+from facegraft.core.config import RuntimeParams
+from facegraft.core.device import DeviceError, Machine, choose_device, choose_precision, set_up
 from facegraft.data.batches import grid_faces
 from facegraft.data.faces import Faces
 from facegraft.method.calibration import Thresholds
@@ -45,7 +47,7 @@ def test_the_device(wanted: str, machine: Machine, place: int, device: torch.dev
 
 
 def test_a_gpu_that_is_not_there_is_named() -> None:
-    with pytest.raises(DeviceError, match=r"train\.device is cuda, .* set train\.device: auto"):
+    with pytest.raises(DeviceError, match=r"runtime\.device is cuda, .* set runtime\.device: auto"):
         choose_device("cuda", NONE)
     for wanted in ("auto", "cuda"):
         with pytest.raises(DeviceError, match="process 2 of this machine finds 2 GPUs"):
@@ -70,24 +72,35 @@ def test_the_precision(
 
 
 def test_a_precision_that_is_not_there_is_named() -> None:
-    with pytest.raises(DeviceError, match=r"train\.precision is bfloat16, which this GPU lacks"):
+    with pytest.raises(DeviceError, match=r"runtime\.precision is bfloat16, which this GPU lacks"):
         choose_precision("bfloat16", GPU, OLD)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_this_machine_is_asked() -> None:
     assert Machine.here() == NONE
-    assert device_for(tiny.train_params()) == CPU
+    assert set_up(RuntimeParams()) == CPU
     with pytest.raises(DeviceError):
-        device_for(tiny.train_params(device="cuda"))
+        set_up(RuntimeParams(device="cuda"))
+
+
+def test_threads_are_torchs_and_0_leaves_it_its_own() -> None:
+    before = torch.get_num_threads()
+    try:
+        set_up(RuntimeParams(threads=before + 1))
+        assert torch.get_num_threads() == before + 1
+        set_up(RuntimeParams())
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_bfloat16_trains_to_nearly_the_same_losses() -> None:
     """In both phases; places are computed as finely as ever."""
 
-    def losses(precision: str) -> dict[str, float]:
-        section = tiny.train_params(precision=precision, steps=3)
-        steps = list(train(tiny.state(), [tiny.faces()], section))
+    def losses(precision: Literal["float32", "bfloat16"]) -> dict[str, float]:
+        section, runtime = tiny.train_params(steps=3), RuntimeParams(precision=precision)
+        steps = list(train(tiny.state(), [tiny.faces()], section, runtime=runtime))
         return steps[0].losses | steps[-1].losses
 
     fine, coarse = losses("float32"), losses("bfloat16")

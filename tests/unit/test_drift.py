@@ -20,7 +20,7 @@ from facegraft.data.summary import (
 )
 from facegraft.stages.drift import judge
 
-PARAMS = DriftParams(max_index=0.25, accept=())
+PARAMS = DriftParams(max_index=0.25)
 
 
 def summary(
@@ -88,13 +88,10 @@ def test_no_champion_holds_and_says_so() -> None:
     assert "no champion yet" in found.reason
 
 
-def test_a_champion_without_a_summary_fails_until_accepted() -> None:
+def test_a_champion_without_a_summary_fails() -> None:
     found = judge(summary(), "3", None, PARAMS)
     assert not found.passed
     assert "champion 3 keeps no summary" in found.reason
-    accepted = judge(summary(), "3", None, PARAMS.model_copy(update={"accept": ("new",)}))
-    assert accepted.passed
-    assert "accepted in params: champion 3 keeps no summary" in accepted.reason
 
 
 def test_the_reason_names_what_moved_most_first() -> None:

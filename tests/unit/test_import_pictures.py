@@ -350,7 +350,7 @@ def test_the_road_goes_on_beside_an_album(
     assert true_swap(project, one, two) is None
     kept = store.load_image(project.data, "people/s2/1")
 
-    def draw(folder: Path, params: object, _: object) -> None:
+    def draw(folder: Path, params: object, *_: object) -> None:
         synthetic.dataset(folder, seed=params.seed)  # type: ignore[attr-defined]
         (folder / rendering.MARKER).write_text(json.dumps(rendering.recipe(params)))  # type: ignore[arg-type]
 

@@ -5,9 +5,27 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facegraft.method.latents import Layout, fuse, select, source_weights, unit_energy
+from facegraft.data.grids import PARTS
+from facegraft.method.latents import (
+    ATTRIBUTE,
+    IDENTITY,
+    KEEPERS,
+    NUM_LATENTS,
+    Layout,
+    fuse,
+    select,
+    source_weights,
+    unit_energy,
+)
 from facegraft.method.model import Model, ModelConfig
 from tests import tiny
+
+
+def test_the_layout_names_every_latent_once_and_every_part_that_can_be_swapped_alone() -> None:
+    groups = [*IDENTITY.values(), *ATTRIBUTE.values()]
+    assert sorted(index for group in groups for index in group) == list(range(NUM_LATENTS))
+    assert tuple(IDENTITY) == PARTS
+    assert set(KEEPERS) < set(ATTRIBUTE)
 
 
 def layout(vector_only: bool = False) -> Layout:

@@ -11,6 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from facegraft.core.processes import usable_cores, workers
+
+
+def test_a_stage_starts_as_many_processes_as_threads_are_asked_for() -> None:
+    assert workers(3) == 3
+    assert workers(0) == usable_cores() >= 1
+
+
 SCRIPT = """
 import os, time
 from concurrent.futures import ProcessPoolExecutor

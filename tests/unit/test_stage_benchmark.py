@@ -14,6 +14,7 @@ from facegraft.adapters import second_judge
 from facegraft.core.config import Params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
+from facegraft.data.grids import PARTS
 from facegraft.evaluation.benchmark import ROWS
 from facegraft.method.checkpoint import CheckpointError, save_model
 from facegraft.method.model import Model, ModelConfig
@@ -29,6 +30,7 @@ from facegraft.stages.benchmark import (
 )
 from facegraft.stages.benchmarking.data import MARKER, benchmark_data
 from tests import tiny
+from tests.elsewhere import elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Iterato
     """A folder with an untrained model of 64 px, and the benchmark's renders."""
     root = tmp_path_factory.mktemp("benchmark")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "usable_cores", lambda: 1)
+        patch.setattr(rendering, "workers", lambda _: 1)
         project = Project(root)
         data = benchmark_data(project, params.benchmark, 64, silent)
         config = ModelConfig.from_params(tiny.train_params(), data.people)
@@ -88,7 +90,7 @@ def test_the_whole_benchmark(project: Project, params: Params, outcome: Outcome)
     assert figures["copy_target/background_error"]["mean"] == 0.0
     assert figures["copy_source/judge_retrieval_top1"]["mean"] == 1.0
     assert {k for k in figures if k.startswith("model/psnr_changed_gain_")} == {
-        f"model/psnr_changed_gain_{part}" for part in params.train.identity
+        f"model/psnr_changed_gain_{part}" for part in PARTS
     }
     absent = (SECOND_JUDGE, "avatars_similarity_source")
     assert written["notes"] == dict.fromkeys(absent, NOT_INSTALLED)
@@ -143,6 +145,29 @@ def test_fewer_pairs_are_another_benchmark_and_too_many_are_refused(
     for refused in ({"pairs": 0}, {"resamples": 0}):
         with pytest.raises(BenchmarkRefused, match=f"--{next(iter(refused))} 0: give at least 1"):
             benchmark(project, params, "base", silent, **refused)
+
+
+def test_it_computes_where_runtime_says_with_the_same_figures(
+    project: Project,
+    params: Params,
+    outcome: Outcome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No GPU is needed: what lies `elsewhere` refuses to meet what lies on the CPU."""
+    monkeypatch.setattr(second_judge, "installed", lambda: False)
+    monkeypatch.setattr(stage, "avatars", lambda *_: None)
+    with elsewhere() as device:
+        monkeypatch.setattr(stage, "set_up", lambda runtime: device)
+        away = benchmark(project, params, str(project.model), silent, out=tmp_path)
+    mine, theirs = (json.loads((o.folder / "benchmark.json").read_text()) for o in (outcome, away))
+    assert theirs["costs"]["device"] == device.type != mine["costs"]["device"]
+    assert mine["pairs_hash"] == theirs["pairs_hash"]
+    assert mine["figures"].keys() == theirs["figures"].keys()
+    for key, figure in mine["figures"].items():
+        if figure["pairs"]:
+            expected = pytest.approx(figure["mean"], rel=1e-3, abs=1e-6)
+            assert theirs["figures"][key]["mean"] == expected, key
 
 
 def test_a_model_is_base_or_a_folder_and_else_a_clear_error(project: Project) -> None:

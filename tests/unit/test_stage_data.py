@@ -43,7 +43,7 @@ def no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
 def draws_synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """The renderer's place taken by NumPy, for tests of what surrounds it."""
 
-    def draw(folder: Path, params: object, report: object) -> None:
+    def draw(folder: Path, params: object, *_: object) -> None:
         synthetic.dataset(folder, rows=2, seed=params.seed)
         (folder / rendering.MARKER).write_text(json.dumps(rendering.recipe(params)))
 

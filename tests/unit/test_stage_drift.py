@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import torch
 
-from facegraft.adapters import registry, tracking
+from facegraft.adapters import accepted_drift, registry, tracking
+from facegraft.cli import main
 from facegraft.core.config import Params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
@@ -17,7 +19,7 @@ from facegraft.data.summary import DataSummary
 from facegraft.method.checkpoint import save_model
 from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import train as train_stage
-from facegraft.stages.drift import DriftFound, drift
+from facegraft.stages.drift import DriftFound, accept, drift
 from tests import synthetic, tiny
 from tests.unit.test_drift import summary
 
@@ -81,7 +83,7 @@ def test_the_verdict_follows_the_champion(project: Project, params: Params) -> N
     assert "\n" not in message
     assert "against champion 2: sharpness of game_character moved by" in message
     assert "yaw" not in message
-    assert "add v1 to drift.accept" in message
+    assert message.endswith("if that is meant: facegraft drift --accept v1 --why TEXT")
     assert not verdict.exists()
     page = (project.build / "drift" / "index.html").read_text()
     assert "RED" in page
@@ -89,9 +91,47 @@ def test_the_verdict_follows_the_champion(project: Project, params: Params) -> N
     kept = json.loads((project.build / "drift" / "report.json").read_text())
     assert [s["statistic"] for s in kept["shifts"] if not s["within"]] == ["sharpness"]
 
-    meant = params.model_copy(update={"drift": params.drift.model_copy(update={"accept": ("v1",)})})
-    assert drift(project, meant, silent).reason.startswith("accepted in params")
-    assert verdict.read_bytes() == first
+
+def test_drift_that_is_meant_is_accepted_by_a_command_and_kept_with_who_when_and_why(
+    project: Project,
+    params: Params,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(tiny.ROOT / "params.yaml", project.params)
+    monkeypatch.setenv("LOGNAME", "anna")
+    crowned(project, 1, None)
+    call = ["--project", str(project.root), "drift"]
+    assert main(call) == 1
+    assert "if that is meant: facegraft drift --accept v1 --why TEXT" in capsys.readouterr().err
+    for refused, why in (
+        (["--accept", "v2", "--why", "new"], "--accept v2: the data at hand is v1; look at"),
+        (["--accept", "v1"], "--accept v1: say why it is meant, by --why TEXT"),
+    ):
+        assert main([*call, *refused]) == 1
+        assert why in capsys.readouterr().err
+        assert accepted_drift.acceptance(project, "v1") is None
+    assert main([*call, "--accept", "v1", "--why", "the new\nheroes"]) == 0
+    assert "accepted by anna, " in capsys.readouterr().out
+    kept = accepted_drift.acceptance(project, "v1")
+    assert kept is not None
+    assert (kept.who, kept.why) == ("anna", "the new heroes")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(kept.when)) < timedelta(hours=1)
+
+    shutil.rmtree(project.build)  # `make clean`
+    validated(project, summary("v1"))
+    found = drift(project, params, silent)
+    assert found.passed
+    assert "because the new heroes: champion 1 keeps no summary" in found.reason
+    assert "GREEN" in (project.build / "drift" / "index.html").read_text()
+    validated(project, summary("v2"))
+    with pytest.raises(DriftFound, match="--accept v2"):
+        drift(project, params, silent)
+
+
+def test_without_a_champion_there_is_nothing_to_accept(project: Project) -> None:
+    with pytest.raises(DriftFound, match="no champion yet, so there is nothing to accept"):
+        accept(project, "v1", "new heroes")
 
 
 @pytest.mark.parametrize("known", [None, "{}"], ids=["none", "damaged"])
@@ -99,7 +139,7 @@ def test_a_champion_that_keeps_no_summary_stops_the_road(
     project: Project, params: Params, known: str | None
 ) -> None:
     crowned(project, 1, known)
-    with pytest.raises(DriftFound, match=r"champion 1 keeps no summary .* add v1 to drift\.accept"):
+    with pytest.raises(DriftFound, match=r"champion 1 keeps no summary .*--accept v1"):
         drift(project, params, silent)
 
 

@@ -110,12 +110,13 @@ def test_several_processes_read_what_one_reads(
     alone = with_readings(grids, tmp_path / "one", Log())
     stage._landmarker.cache_clear()
     monkeypatch.setattr(stage, "PARALLEL_FROM", 3)
-    monkeypatch.setattr(stage, "usable_cores", lambda: 2)
     log = Log()
-    shared = with_readings(grids, tmp_path / "two", log)
+    shared = with_readings(grids, tmp_path / "two", log, threads=2)
     assert log.done == [(1, 3), (2, 3), (3, 3)]
     assert all(map(same, alone, shared))
     assert stage._landmarker.cache_info().currsize == 0  # not in this process
+    with_readings(grids, tmp_path / "again", log, threads=1)
+    assert stage._landmarker.cache_info().currsize == 1  # one thread is this process alone
     kept = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("one", "two")]
     assert kept[0] == kept[1]
 

@@ -310,6 +310,7 @@ def test_processes_measure_the_same(
         manifest,
         tmp_path / "b.parquet",
         lambda done, total, text: calls.append((done, total)),
+        threads=2,
     )
     pd.testing.assert_frame_equal(together, alone)
     assert calls[-1] == (12, 12)

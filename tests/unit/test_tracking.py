@@ -169,9 +169,9 @@ def test_links_lead_to_the_classic_view(project: Project, monkeypatch: pytest.Mo
 
 
 def test_flatten_names_every_leaf() -> None:
-    nested = {"train": {"identity": {"eyes": (6,)}, "steps": 3}, "promote": {"max_values": {}}}
+    nested = {"train": {"weights": {"mse_loss": 1.0}, "steps": 3}, "promote": {"max_values": {}}}
     assert tracking.flatten(nested) == {
-        "train.identity.eyes": (6,),
+        "train.weights.mse_loss": 1.0,
         "train.steps": 3,
         "promote.max_values": {},
     }

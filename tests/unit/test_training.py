@@ -20,6 +20,7 @@ from facegraft.method.latents import fuse, source_weights
 from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair, perceptual_loss
 from facegraft.method.model import drawn_faces
 from facegraft.training.loop import (
+    WEIGHTS,
     NonFiniteLoss,
     TrainState,
     begin,
@@ -51,7 +52,7 @@ def about_to_draw() -> TrainState:
 
 
 def test_reading_comes_first_then_drawing_and_plain_vectors_do_both_at_once() -> None:
-    assert set(tiny.train_params().weights.model_dump()) == READ | DRAWN
+    assert {*WEIGHTS, *tiny.train_params().weights.model_dump()} == READ | DRAWN
     for vector_only, last in ((False, DRAWN), (True, READ | DRAWN)):
         section = tiny.train_params(vector_only=vector_only, steps=3)
         steps = list(train(tiny.state(vector_only=vector_only), [tiny.faces()], section))
@@ -114,9 +115,8 @@ def test_the_average_starts_anew_with_the_drawing() -> None:
 
 
 def test_what_was_not_read_cannot_be_trained_on() -> None:
-    for teach_steps in (1, 0):
-        section = tiny.train_params(teach_steps=teach_steps)
-        state = tiny.state(teach_steps=teach_steps)
+    for changes in ({"teach_steps": 1}, {"teach_steps": 0, "init": "base"}):
+        section, state = tiny.train_params(**changes), tiny.state(**changes)
         with pytest.raises(NoReadings, match="grid train-000 was not read"):
             next(train(state, [replace(tiny.faces(), readings=None)], section))
 
@@ -142,7 +142,7 @@ def test_characters_and_people_are_held_to_the_patents_losses() -> None:
                 again = model.decoder(z_target)
                 rebuilt.append(perceptual_loss(z_target, encoder(drawn_faces(again, other))))
     phase = phase_of(1, section)
-    values = step_losses(state, phase, (None, pairs), section)
+    values = step_losses(state, phase, (None, pairs))
     assert len(identity) == section.batch_pairs + 1
     expected = {"identity_loss": torch.cat(identity), "attribute_loss": torch.cat(attribute)}
     for name, losses in expected.items():
@@ -158,7 +158,7 @@ def test_people_are_told_apart_while_reading_and_teach_nothing_that_is_not_known
 
     def losses(people: list[Person]) -> dict[str, float]:
         batch = draw(phase, [tiny.faces()], people, section, 0)
-        return {k: v.item() for k, v in step_losses(state, phase, batch, section).items()}
+        return {k: v.item() for k, v in step_losses(state, phase, batch).items()}
 
     alone, joined = losses([]), losses(PEOPLE)
     changed = {name for name in alone if joined[name] != pytest.approx(alone[name], rel=1e-5)}
@@ -212,9 +212,9 @@ def test_drawing_is_learnt() -> None:
         batch = (None, draw_pairs(grids, [], section, 1000))
         loop = train(state, grids, section)
         next(loop), next(loop)
-        before = step_losses(state, last, batch, section)["feature_loss"].item()
+        before = step_losses(state, last, batch)["feature_loss"].item()
         assert len(list(loop)) == 15
-        after = step_losses(state, last, batch, section)["feature_loss"].item()
+        after = step_losses(state, last, batch)["feature_loss"].item()
     assert after < 0.85 * before
 
 

@@ -1,28 +1,45 @@
-"""params.yaml as frozen models: the only knobs, checked before anything runs.
+"""Every knob with its default, bounds and meaning: params.yaml as frozen models.
 
-`load_params` is the one entry. Every model refuses unknown keys (`extra="forbid"`), so a
-misspelt knob is an error that names the file, the key and the mend, never a silent default.
+`load_params` is the one entry. params.yaml holds what differs from the defaults here; `facegraft
+params` prints all. Every model refuses unknown keys (`extra="forbid"`), so a misspelt knob is an
+error that names the file, the key and the mend, never a silent default.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facegraft.core.errors import FacegraftError
 
-KEEPERS = ("expression", "points", "texture")
-"""Attribute groups of which the first latent holds what the target keeps."""
-
-NUM_LATENTS = 18
-"""One latent per dimension, 0 to 17 (patent CN112991152A [0108])."""
-
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Size = Literal[32, 64, 128, 256]
+"""Pixels of a crop's side that the networks take."""
+
+_FIXED = "is fixed now, in src/facegraft/{}; delete it"
+_IN_LOOP = _FIXED.format("training/loop.py (WEIGHTS)")
+MOVED = {
+    "train.device": "is runtime.device now",
+    "train.precision": "is runtime.precision now",
+    "train.identity": _FIXED.format("method/latents.py (IDENTITY)"),
+    "train.attribute": _FIXED.format("method/latents.py (ATTRIBUTE)"),
+    "train.weights.swap_loss": _IN_LOOP,
+    "train.weights.feature_loss": _IN_LOOP,
+    "train.weights.identity_teacher_loss": _IN_LOOP,
+    "train.weights.attribute_teacher_loss": _IN_LOOP,
+    "train.weights.contrast_loss": _IN_LOOP,
+    "train.weights.consistency_loss": _IN_LOOP,
+    "promote.min_improvement": "is promote.min_difference now, of the interval's lower end",
+    "drift.accept": "is a command now: facegraft drift --accept VERSION --why TEXT; delete it",
+}
+"""Keys of earlier versions -> where what they said is said now."""
 
 
 class ParamsError(FacegraftError):
@@ -38,21 +55,38 @@ class Section(BaseModel):
 class GridCounts(Section):
     """Grids per split; identities and attribute sets are never shared between splits."""
 
-    train: Count
-    validation: Count
-    test: Count
+    train: Count = Field(default=56, description="grids to train on")
+    validation: Count = Field(default=4, description="grids that training is watched on")
+    test: Count = Field(default=8, description="grids for benchmark and calibration")
+
+
+class BaseGridCounts(GridCounts):
+    """The same for the base weights."""
+
+    train: Count = Field(default=240, description="grids to train on")
+    validation: Count = Field(default=6, description="grids that training is watched on")
 
 
 class RenderParams(Section):
     """Rendered grids of identities x attribute sets."""
 
-    seed: int = Field(ge=0, description="draws every identity and attribute set")
-    size: Literal[32, 64, 128, 256] = Field(description="pixels, width = height")
-    supersample: Annotated[int, Field(ge=1, le=4)] = Field(description="anti-aliasing factor")
-    identities: Annotated[int, Field(ge=2)] = Field(description="identities in one grid")
-    attributes: Annotated[int, Field(ge=2)] = Field(description="attribute sets in one grid")
-    mixes: int = Field(ge=0, description="of the identities: one with a region of another's")
-    licence: str = Field(min_length=1, description="SPDX id written to the manifest")
+    seed: Natural = Field(default=7, description="draws every identity and attribute set")
+    size: Size = Field(default=128, description="pixels, width = height")
+    supersample: Annotated[int, Field(ge=1, le=4)] = Field(
+        default=2, description="rendered at size x supersample, then area-averaged"
+    )
+    identities: Annotated[int, Field(ge=2)] = Field(
+        default=16, description="identities in one grid"
+    )
+    attributes: Annotated[int, Field(ge=2)] = Field(
+        default=8, description="attribute sets in one grid"
+    )
+    mixes: Natural = Field(
+        default=4, description="of the identities: one with a region of another's"
+    )
+    licence: Annotated[str, Field(min_length=1)] = Field(
+        default="CC0-1.0", description="SPDX id written to the manifest"
+    )
 
     @property
     def splits(self) -> dict[str, int]:
@@ -67,9 +101,9 @@ class RenderParams(Section):
 
 
 class DataParams(RenderParams):
-    """The rendered default dataset."""
+    """The rendered default dataset; `data.dvc` records the version in use."""
 
-    grids: GridCounts
+    grids: GridCounts = Field(default=GridCounts(), description="grids per split")
 
     @property
     def splits(self) -> dict[str, int]:
@@ -79,7 +113,7 @@ class DataParams(RenderParams):
 class BenchmarkGrids(RenderParams):
     """Rendered grids of the benchmark's own split."""
 
-    grids: Count
+    grids: Count = Field(default=1, description="grids of the one split")
 
     @property
     def splits(self) -> dict[str, int]:
@@ -89,9 +123,9 @@ class BenchmarkGrids(RenderParams):
 class SplitFractions(Section):
     """Shares of an album's identities per split; an identity never lies in two."""
 
-    train: Fraction
-    validation: Fraction
-    test: Fraction
+    train: Fraction = Field(default=0.8, description="share that is trained on")
+    validation: Fraction = Field(default=0.1, description="share that training is watched on")
+    test: Fraction = Field(default=0.1, description="share that is kept for measuring")
 
     @model_validator(mode="after")
     def _are_a_whole(self) -> SplitFractions:
@@ -103,189 +137,238 @@ class SplitFractions(Section):
 class ImportParams(Section):
     """How pictures from outside become an album."""
 
-    splits: SplitFractions
+    splits: SplitFractions = Field(
+        default=SplitFractions(), description="of the identities, by a hash of their ids"
+    )
     min_score: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="confidence from which a detected face counts"
+        default=0.6, description="confidence from which a detected face counts"
     )
     max_enlargement: Positive = Field(
-        description="a face that the crop would enlarge more than this is refused"
+        default=4.0, description="a face that the crop would enlarge more than this is refused"
     )
     max_landmark_misfit: Fraction = Field(
-        description="how far given landmarks may lie from a face's, over the crop's side (RMS)"
+        default=0.12,
+        description="given landmarks: RMS distance from a face's, over the crop's side",
     )
 
 
 class ValidateParams(Section):
-    """Bounds of the data gate."""
+    """Bounds of the data gate; a breach stops the road."""
 
-    min_attributes_per_identity: Count
-    min_face_fraction: Fraction = Field(description="detected face height over image height")
-    min_face_detected: Fraction = Field(description="share of images with a detected face")
-    min_pixel_std: Annotated[float, Field(ge=0, le=128)] = Field(description="8-bit levels")
+    min_attributes_per_identity: Count = Field(default=2, description="pictures of one identity")
+    min_face_fraction: Fraction = Field(
+        default=0.25, description="detected face height over image height"
+    )
+    min_face_detected: Fraction = Field(
+        default=0.99, description="share of images with a detected face"
+    )
+    min_pixel_std: Annotated[float, Field(ge=0, le=128)] = Field(
+        default=8.0, description="below it an image counts as blank, 8-bit levels"
+    )
     max_landmark_outside: Fraction = Field(
-        description="how far a landmark may lie outside the picture, over its side"
+        default=0.1, description="how far a landmark may lie outside the picture, over its side"
     )
     min_hash_distance: Annotated[int, Field(ge=0, le=257)] = Field(
-        description="bits of 256 by which a picture must differ from all of other splits"
+        default=28,
+        description="bits of 256 between pictures of two splits; a JPEG copy differs by < 23",
     )
-    min_sharpness: float = Field(
-        ge=0, description="deviation of the Laplacian over that of the grey levels"
+    min_sharpness: NotNegative = Field(
+        default=0.15, description="deviation of the Laplacian over that of the grey levels"
     )
     min_brightness: Annotated[float, Field(ge=0, le=255)] = Field(
-        description="mean grey level of the middle of the picture, 8-bit levels"
+        default=25.0, description="mean grey level of the middle of the picture, 8-bit levels"
     )
-    max_brightness: Annotated[float, Field(ge=0, le=255)] = Field(description="likewise")
-    max_clipped: Fraction = Field(description="share of the middle's pixels at black or white")
+    max_brightness: Annotated[float, Field(ge=0, le=255)] = Field(
+        default=235.0, description="likewise"
+    )
+    max_clipped: Fraction = Field(
+        default=0.2, description="share of the middle's pixels at black or white"
+    )
     max_poor_share: Fraction = Field(
-        description="share of images that may be blurred, and that may be badly exposed"
+        default=0.01,
+        description="share of images that may be blurred, and that may be badly exposed",
     )
     max_identity_imbalance: Annotated[float, Field(ge=1)] = Field(
-        description="images of one identity over the median of its album or subject kind"
+        default=4.0,
+        description="images of one identity over the median of its album or subject kind",
     )
-    min_kind_share: Fraction = Field(description="of the images, for each subject kind present")
-    min_split_share: Fraction = Field(description="of the images, for each split present")
+    min_kind_share: Fraction = Field(
+        default=0.001, description="of the images, for each subject kind present"
+    )
+    min_split_share: Fraction = Field(
+        default=0.02, description="of the images, for each split present"
+    )
     min_yaw_reach: Annotated[float, Field(ge=0, le=90)] = Field(
-        description="degrees from which a head counts as turned to the left or right"
+        default=10.0, description="degrees from which a head counts as turned to the left or right"
     )
     min_pitch_reach: Annotated[float, Field(ge=0, le=90)] = Field(
-        description="likewise up and down"
+        default=3.0, description="likewise up and down"
     )
-    min_pose_share: Fraction = Field(description="share of the images for each of the four turns")
+    min_pose_share: Fraction = Field(
+        default=0.05, description="share of the images for each of the four turns"
+    )
     identity_sample: Annotated[int, Field(ge=2)] = Field(
-        description="identities that the independent recogniser looks at"
+        default=48, description="identities that the independent recogniser looks at"
     )
-    identity_images: Annotated[int, Field(ge=2)] = Field(description="images of each of them")
-    identity_seed: int = Field(ge=0, description="draws the sample")
+    identity_images: Annotated[int, Field(ge=2)] = Field(
+        default=6, description="images of each of them"
+    )
+    identity_seed: Natural = Field(default=5, description="draws the sample")
     min_identity_margin: Annotated[float, Field(ge=-2, le=2)] = Field(
-        description="mean similarity of an identity's images to each other, above that to others'"
+        default=0.1,
+        description="mean similarity of an identity's images to each other, above to others'",
     )
-    min_identities_agree: Fraction = Field(description="share of identities with that margin")
+    min_identities_agree: Fraction = Field(
+        default=0.9, description="share of identities with that margin"
+    )
 
 
 class DriftParams(Section):
     """How far the data may move from what the champion was trained on."""
 
-    max_index: Positive = Field(description="population stability index per statistic")
-    accept: tuple[str, ...] = Field(
-        description="data versions (as DVC names them) whose drift was looked at and is meant"
+    max_index: Positive = Field(
+        default=0.25, description="population stability index per statistic"
     )
 
 
 class LossWeights(Section):
-    """Weight of each loss in the training total; the keys are the losses' names everywhere."""
+    """Weight of the patent's four losses [0138]; those of our guards are training.loop.WEIGHTS."""
 
-    identity_loss: float = Field(ge=0)
-    attribute_loss: float = Field(ge=0)
-    mse_loss: float = Field(ge=0)
-    perceptual_loss: float = Field(ge=0)
-    swap_loss: float = Field(ge=0)
-    feature_loss: float = Field(ge=0)
-    identity_teacher_loss: float = Field(ge=0)
-    attribute_teacher_loss: float = Field(ge=0)
-    contrast_loss: float = Field(ge=0)
-    consistency_loss: float = Field(ge=0)
+    identity_loss: NotNegative = Field(default=0.02, description="z_id of the swap to the source's")
+    attribute_loss: NotNegative = Field(
+        default=0.01, description="z_att of the swap to the target's"
+    )
+    mse_loss: NotNegative = Field(default=1.0, description="pixels of a target's reconstruction")
+    perceptual_loss: NotNegative = Field(
+        default=0.1, description="latents of a target's reconstruction"
+    )
+
+
+_STOPS = "of the held-out loss: training stops early when all four are below"
 
 
 class LossThresholds(Section):
     """The patent's four training thresholds [0138]; a loss equal to its threshold fails."""
 
-    identity_loss: Positive
-    attribute_loss: Positive
-    mse_loss: Positive
-    perceptual_loss: Positive
+    identity_loss: Positive = Field(default=0.10, description=_STOPS)
+    attribute_loss: Positive = Field(default=8.0, description=_STOPS)
+    mse_loss: Positive = Field(default=0.004, description=_STOPS)
+    perceptual_loss: Positive = Field(default=0.05, description=_STOPS)
+
+
+TEACHING = (
+    "init scratch with teach_steps 0 leaves the encoder as it was drawn, so it reads nothing; set "
+    "teach_steps (base has 1500), or init: base"
+)
 
 
 class TrainParams(Section):
     """Encoder and decoder, their losses, the budget."""
 
-    seed: int = Field(ge=0)
-    init: str = Field(description="'base' (the shipped weights), 'scratch', or a folder of a model")
-    vector_only: bool = Field(description="18 plain vectors, the literal embodiment")
-    latent_dim: Count = Field(description="length of one latent vector")
-    channels: Annotated[int, Field(ge=4, le=256)] = Field(description="encoder width at 32 px")
-    identity: dict[str, tuple[int, ...]] = Field(
-        description="identity sub-dimension -> latent indices [0109]"
+    seed: Natural = Field(default=7, description="draws weights and batches")
+    init: str = Field(
+        default="base", description="base (the shipped weights), scratch, or a folder of a model"
     )
-    attribute: dict[str, tuple[int, ...]] = Field(
-        description="attribute group -> latent indices; with identity they cover 0 to 17"
+    vector_only: bool = Field(default=False, description="18 plain vectors, the literal embodiment")
+    latent_dim: Count = Field(default=32, description="length of one latent vector")
+    channels: Annotated[int, Field(ge=4, le=256)] = Field(
+        default=32, description="encoder width at 32 px; deeper layers are multiples"
     )
     decoder_channels: Annotated[int, Field(ge=4, le=256)] = Field(
-        description="width of the decoder's U-Net at half the picture's side"
+        default=32, description="width of the decoder's U-Net at half the picture's side"
     )
-    steps: Count = Field(description="budget of optimiser steps")
-    teach_steps: int = Field(
-        ge=0,
-        description="first steps, which teach the encoder and decode nothing; then the exchange of "
-        "shapes is fitted and the encoder stays as it is",
+    steps: Count = Field(
+        default=150, description="budget of optimiser steps; from scratch take what base takes"
+    )
+    teach_steps: Natural = Field(
+        default=0,
+        description="of steps the first, which teach the encoder and decode nothing",
     )
     freeze_convolutions: bool = Field(
-        description="the encoder's convolutions stay as they are: only what reads them is taught"
+        default=True, description="the encoder's convolutions stay: only what reads them is taught"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        description="where training, evaluation and swaps compute; auto: a GPU where there is one"
+    batch_grids: Count = Field(
+        default=8,
+        description="grids that give the encoder a block each, per step of teach_steps",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        description="of the networks in training; auto: bfloat16 on a GPU that has it"
+    batch_identities: Annotated[int, Field(ge=2)] = Field(default=4, description="rows of a block")
+    batch_attributes: Annotated[int, Field(ge=2)] = Field(
+        default=3, description="columns of a block"
     )
-    batch_grids: Count = Field(description="grids that give a block each to the encoder, per step")
-    batch_identities: Annotated[int, Field(ge=2)] = Field(description="rows of a block")
-    batch_attributes: Annotated[int, Field(ge=2)] = Field(description="columns of a block")
-    batch_pairs: Annotated[int, Field(ge=1)] = Field(description="swaps decoded per step")
-    batch_regions: int = Field(ge=0, description="of the pairs: one sub-dimension is swapped")
-    batch_people: int = Field(
-        ge=0, description="imported people per step, two pictures each; 0 for none"
+    batch_pairs: Count = Field(default=8, description="swaps decoded per step thereafter")
+    batch_regions: Natural = Field(
+        default=2, description="of the pairs: only one sub-dimension is swapped"
     )
-    learning_rate: Positive
-    warmup_steps: int = Field(ge=0)
-    weight_decay: float = Field(ge=0)
-    clip_norm: Positive
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    log_every: Count
-    evaluate_every: Count
-    weights: LossWeights
-    thresholds: LossThresholds
+    batch_people: Natural = Field(
+        default=2, description="imported people per step, two pictures each; 0 for none"
+    )
+    learning_rate: Positive = Field(default=0.0003, description="of AdamW, at its peak")
+    warmup_steps: Natural = Field(
+        default=20, description="steps up to it; then it falls along a cosine"
+    )
+    weight_decay: NotNegative = Field(default=0.0001, description="of AdamW")
+    clip_norm: Positive = Field(default=1.0, description="norm to which gradients are cut")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.995, description="per step, of the averaged weights that are kept"
+    )
+    log_every: Count = Field(default=10, description="steps between losses in MLflow")
+    evaluate_every: Count = Field(
+        default=100, description="steps between sample sheet, thresholds and checkpoint"
+    )
+    weights: LossWeights = Field(
+        default=LossWeights(), description="of the patent's losses in the total"
+    )
+    thresholds: LossThresholds = Field(
+        default=LossThresholds(), description="training stops early when all four are below"
+    )
 
     @model_validator(mode="after")
-    def _every_latent_has_one_group(self) -> TrainParams:
-        groups = (*self.identity.items(), *self.attribute.items())
-        if sorted(i for _, indices in groups for i in indices) != list(range(NUM_LATENTS)):
-            raise ValueError(
-                f"identity and attribute together name each latent 0 to {NUM_LATENTS - 1} once"
-            )
+    def _fits_together(self) -> TrainParams:
         if self.batch_regions > self.batch_pairs:
             raise ValueError("batch_regions are some of batch_pairs, no more")
-        if not any(self.identity.values()) or not any(self.attribute.values()):
-            raise ValueError("identity and attribute each need at least one latent")
-        missing = [group for group in KEEPERS if not self.attribute.get(group)]
-        if missing and not self.vector_only:
-            raise ValueError(f"attribute lacks {', '.join(missing)}, which keep the target's own")
+        if self.init == "scratch" and not self.teach_steps and not self.vector_only:
+            raise ValueError(f"{TEACHING}, or vector_only: true")
         return self
 
 
 class BaseParams(Section):
-    """How the shipped weights are made; what is not named here is as in data and train."""
+    """`make base`: how the shipped weights are made; what is not here is as in data and train."""
 
-    grids: GridCounts
+    grids: BaseGridCounts = Field(default=BaseGridCounts(), description="grids per split")
     init: Literal["scratch", "base"] = Field(
-        description="scratch, or base: go on from the weights that are shipped now"
+        default="base",
+        description="base: the shipped convolutions are kept; scratch: taught anew (hours)",
     )
-    steps: Count
-    teach_steps: int = Field(ge=0)
-    freeze_convolutions: bool
-    learning_rate: Positive
-    warmup_steps: int = Field(ge=0)
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    evaluate_every: Count
+    steps: Count = Field(default=3000, description="as in train")
+    teach_steps: Natural = Field(default=1500, description="as in train")
+    freeze_convolutions: bool = Field(default=True, description="as in train")
+    learning_rate: Positive = Field(default=0.002, description="as in train")
+    warmup_steps: Natural = Field(default=100, description="as in train")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.998, description="as in train")
+    evaluate_every: Count = Field(default=300, description="as in train")
+
+    @model_validator(mode="after")
+    def _is_taught(self) -> BaseParams:
+        if self.init == "scratch" and not self.teach_steps:
+            raise ValueError(TEACHING)
+        return self
 
 
 class EvaluateParams(Section):
     """The held-out benchmark and the calibration of the swap thresholds."""
 
-    seed: int = Field(ge=0)
-    pairs: Count = Field(description="held-out source-target pairs")
-    calibration_pairs: Annotated[int, Field(ge=20)]
-    same_percentile: Annotated[float, Field(gt=0, lt=100)]
-    different_percentile: Annotated[float, Field(gt=0, lt=100)]
+    seed: Natural = Field(default=11, description="draws the pairs")
+    pairs: Count = Field(default=256, description="held-out source-target pairs")
+    calibration_pairs: Annotated[int, Field(ge=20)] = Field(
+        default=2000, description="held-out same-person and different-person pairs"
+    )
+    same_percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
+        default=95.0, description="a swap passes if as close as this share of true same pairs, %"
+    )
+    different_percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
+        default=5.0,
+        description="no swap runs unless that lies below this percentile of different pairs",
+    )
 
 
 class BenchmarkParams(Section):
@@ -294,63 +377,125 @@ class BenchmarkParams(Section):
     A change here makes another benchmark, whose figures do not compare with the old ones.
     """
 
-    seed: int = Field(ge=0, description="draws characters, pairs and resamples")
-    grids: Count = Field(description="grids; every identity of theirs is the source of one pair")
-    identities: Annotated[int, Field(ge=2)] = Field(description="identities in one grid")
-    attributes: Annotated[int, Field(ge=2)] = Field(description="attribute sets in one grid")
-    supersample: Annotated[int, Field(ge=1, le=4)] = Field(description="anti-aliasing factor")
-    region_grids: Count = Field(description="further grids for swaps of one sub-dimension")
-    region_pairs: Count = Field(description="pairs for each mixed identity of those")
-    resamples: Annotated[int, Field(ge=100)] = Field(description="of the pairs, for the intervals")
-    probe_grids: Count = Field(description="further grids that teach the attribute probes")
-    dimension_pairs: Count = Field(description="pairs whose latents are exchanged one by one")
+    seed: Natural = Field(default=2026, description="draws characters, pairs and resamples")
+    grids: Count = Field(
+        default=125, description="grids; every identity of theirs is the source of one pair"
+    )
+    identities: Annotated[int, Field(ge=2)] = Field(default=8, description="identities in one grid")
+    attributes: Annotated[int, Field(ge=2)] = Field(
+        default=4, description="attribute sets in one grid"
+    )
+    supersample: Annotated[int, Field(ge=1, le=4)] = Field(
+        default=2, description="anti-aliasing factor"
+    )
+    region_grids: Count = Field(
+        default=20, description="further grids for swaps of one sub-dimension"
+    )
+    region_pairs: Count = Field(default=3, description="pairs for each mixed identity of those")
+    resamples: Annotated[int, Field(ge=100)] = Field(
+        default=2000, description="of the pairs, for the 95 % intervals"
+    )
+    probe_grids: Count = Field(
+        default=1000,
+        description="further grids of 2 x 4 small faces that teach the attribute probes",
+    )
+    dimension_pairs: Count = Field(
+        default=32, description="pairs whose latents are exchanged one by one"
+    )
 
 
 class PromoteParams(Section):
-    """The gate between challenger and champion; metric keys are those of the benchmark."""
+    """The gate between challenger and champion on the same pairs; every rule must hold."""
 
-    metric: str = Field(min_length=1, description="higher is better")
-    min_difference: float = Field(
-        description="the 95 % interval of the difference, challenger less champion over the pairs, "
-        "lies above it; 0: better beyond chance, negative: not worse by more than that"
+    metric: Annotated[str, Field(min_length=1)] = Field(
+        default="model/psnr_changed", description="key of the benchmark; higher is better"
     )
-    min_values: dict[str, float] = Field(description="metric -> strict lower bound")
-    max_values: dict[str, float] = Field(description="metric -> strict upper bound")
+    min_difference: float = Field(
+        default=-0.05,
+        description="the 95 % interval of the difference, challenger less champion over the pairs, "
+        "lies above it; 0: better beyond chance, negative: not worse by more than that",
+    )
+    min_values: dict[str, float] = Field(
+        default={"model/psnr_changed_gain": 0.0, "model/judge_detected": 0.9},
+        description="metric -> strict lower bound, all of them; a copied target gains 0 dB",
+    )
+    max_values: dict[str, float] = Field(default={}, description="metric -> strict upper bound")
 
 
 class SwapParams(Section):
     """Per-pair fine-tuning and saving."""
 
-    budget_steps: Annotated[int, Field(ge=0)] = Field(description="fine-tuning steps per pair")
-    learning_rate: Positive
-    check_every: Count = Field(description="steps between verdicts")
-    anchor_weight: float = Field(ge=0, description="pull towards the first decoded image")
-    detail: Fraction = Field(description="share of the source's detail that is shown; 1: all")
-    shape: Fraction = Field(description="share of the source's shape that is taken; 1: all")
-    seed: int = Field(ge=0)
+    budget_steps: Natural = Field(
+        default=60, description="fine-tuning steps per pair; exhausted: a recorded FAIL"
+    )
+    learning_rate: Positive = Field(default=0.00005, description="of the fine-tuning")
+    check_every: Count = Field(
+        default=1, description="steps between verdicts; the first that passes ends it"
+    )
+    anchor_weight: NotNegative = Field(
+        default=1.0, description="pull towards the first decoded image"
+    )
+    detail: Fraction = Field(
+        default=1.0, description="share of the source's detail that is shown; 1: all"
+    )
+    shape: Fraction = Field(
+        default=1.0, description="share of the source's shape that is taken; 1: all"
+    )
+    seed: Natural = Field(default=3, description="draws what the fine-tuning draws")
+
+
+class RuntimeParams(Section):
+    """Where everything that computes does so: training, evaluation, swaps, benchmark, reading."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: a GPU where there is one"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="of the networks in training; auto: bfloat16 on a GPU that has it",
+    )
+    threads: Natural = Field(
+        default=0, description="threads and worker processes; 0: every usable core"
+    )
 
 
 class Params(Section):
-    """All of params.yaml."""
+    """All knobs; a section or key that params.yaml does not name has its default."""
 
-    data: DataParams
-    import_: ImportParams = Field(alias="import")
-    validate_: ValidateParams = Field(alias="validate")
-    drift: DriftParams
-    train: TrainParams
-    base: BaseParams
-    evaluate: EvaluateParams
-    benchmark: BenchmarkParams
-    promote: PromoteParams
-    swap: SwapParams
+    data: DataParams = Field(default=DataParams(), description="the rendered default dataset")
+    import_: ImportParams = Field(
+        default=ImportParams(), alias="import", description="pictures from outside"
+    )
+    validate_: ValidateParams = Field(
+        default=ValidateParams(), alias="validate", description="the data gate"
+    )
+    drift: DriftParams = Field(default=DriftParams(), description="the data against the champion's")
+    train: TrainParams = Field(default=TrainParams(), description="encoder and decoder")
+    base: BaseParams = Field(default=BaseParams(), description="how the shipped weights are made")
+    evaluate: EvaluateParams = Field(
+        default=EvaluateParams(), description="benchmark and calibration"
+    )
+    benchmark: BenchmarkParams = Field(
+        default=BenchmarkParams(), description="the standing benchmark"
+    )
+    promote: PromoteParams = Field(
+        default=PromoteParams(), description="challenger against champion"
+    )
+    swap: SwapParams = Field(default=SwapParams(), description="fine-tuning per pair")
+    runtime: RuntimeParams = Field(
+        default=RuntimeParams(), description="device, precision, threads"
+    )
+
+
+SECTIONS = tuple(field.alias or name for name, field in Params.model_fields.items())
 
 
 def load_params(path: Path) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml; what it does not name has its default.
 
     Raises:
         ParamsError: the file is missing, no UTF-8, no YAML mapping, or holds a key or value that
-            the models refuse; one line per fault, each with its key.
+            the models refuse; one line, a fault after the other, each with its key.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -359,10 +504,22 @@ def load_params(path: Path) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
-        return Params.model_validate(raw)
+        return Params.model_validate(_without_empty(raw))
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
-            for fault in error.errors()
-        )
+        faults = "; ".join(_told(fault) for fault in error.errors())
         raise ParamsError(f"{path}: {faults}") from error
+
+
+def _without_empty(raw: object) -> object:
+    """A file or a section of which every line is commented out, which YAML calls null."""
+    if isinstance(raw, dict):
+        return {name: section for name, section in raw.items() if section is not None}
+    return {} if raw is None else raw
+
+
+def _told(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    text = fault["msg"]
+    if fault["type"] == "extra_forbidden":
+        text = MOVED.get(key, "no such knob; `facegraft params` lists them")
+    return f"{key or 'document'}: {text}"

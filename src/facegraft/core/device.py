@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from facegraft.core.config import TrainParams
+from facegraft.core.config import RuntimeParams
 from facegraft.core.errors import FacegraftError
 from facegraft.core.ranks import place_on_machine
 
@@ -35,13 +35,19 @@ class Machine:
         return cls(gpus, gpus > 0 and torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def device_for(params: TrainParams) -> torch.device:
-    """The device that `train.device` means here, for this process.
+def set_up(runtime: RuntimeParams) -> torch.device:
+    """Give this process torch's threads as `runtime` asks, and say where it computes.
+
+    With `threads: 0` torch keeps its own number: every usable core, or OMP_NUM_THREADS where that
+    is set, as torchrun sets it for processes that share a machine.
 
     Raises:
         DeviceError: a GPU is asked for and there is none, or fewer than processes.
     """
-    return choose_device(params.device, Machine.here(), place_on_machine())
+    device = choose_device(runtime.device, Machine.here(), place_on_machine())
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    return device
 
 
 def choose_device(wanted: str, machine: Machine, place: int = 0) -> torch.device:
@@ -51,19 +57,19 @@ def choose_device(wanted: str, machine: Machine, place: int = 0) -> torch.device
         wanted: "cpu", "cuda", or "auto": a GPU where there is one.
 
     Raises:
-        DeviceError: see `device_for`.
+        DeviceError: see `set_up`.
     """
     if wanted == "cpu" or (wanted == "auto" and not machine.gpus):
         return torch.device("cpu")
     if not machine.gpus:
         raise DeviceError(
-            "train.device is cuda, but this torch finds no CUDA device; set train.device: auto, or "
-            "install a CUDA build of torch and its driver"
+            "runtime.device is cuda, but this torch finds no CUDA device; set runtime.device: auto,"
+            " or install a CUDA build of torch and its driver"
         )
     if place >= machine.gpus:
         raise DeviceError(
             f"process {place} of this machine finds {machine.gpus} GPUs; start no more processes "
-            "than GPUs (torchrun --nproc-per-node), or set train.device: cpu"
+            "than GPUs (torchrun --nproc-per-node), or set runtime.device: cpu"
         )
     return torch.device("cuda", place)
 
@@ -79,7 +85,7 @@ def choose_precision(wanted: str, device: torch.device, machine: Machine) -> tor
     """
     offered = device.type != "cuda" or machine.bfloat16
     if wanted == "bfloat16" and not offered:
-        raise DeviceError("train.precision is bfloat16, which this GPU lacks; set it to auto")
+        raise DeviceError("runtime.precision is bfloat16, which this GPU lacks; set it to auto")
     if wanted == "auto":
         return torch.bfloat16 if device.type == "cuda" and offered else torch.float32
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
@@ -98,9 +104,9 @@ def exactly() -> Iterator[None]:
         yield
 
 
-def autocast_for(params: TrainParams, device: torch.device) -> AbstractContextManager[object]:
+def autocast_for(runtime: RuntimeParams, device: torch.device) -> AbstractContextManager[object]:
     """The context in which a training step computes its losses."""
-    precision = choose_precision(params.precision, device, Machine.here())
+    precision = choose_precision(runtime.precision, device, Machine.here())
     if precision == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, precision)

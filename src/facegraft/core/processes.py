@@ -12,6 +12,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def workers(threads: int) -> int:
+    """Processes of one thread each that a stage may start.
+
+    Args:
+        threads: `runtime.threads`; 0 means every usable core.
+    """
+    return threads or usable_cores()
+
+
 def end_with_parent() -> None:
     """For a pool's `initializer`: a worker ends when its parent is killed, not never.
 

@@ -32,6 +32,11 @@ class Project:
         return self.build / "data" / "version.json"
 
     @property
+    def params_in_use(self) -> Path:
+        """Every knob, defaults included: which section of it changed says what runs again."""
+        return self.build / "data" / "params.yaml"
+
+    @property
     def imports(self) -> Path:
         """Per album: what an import has found out so far, and its report."""
         return self.build / "import"

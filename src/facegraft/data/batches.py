@@ -14,7 +14,7 @@ from torch import Tensor
 from facegraft.core.config import TrainParams
 from facegraft.core.errors import FacegraftError
 from facegraft.data.faces import Faces
-from facegraft.data.grids import Grid, Mix, Person, Readings
+from facegraft.data.grids import PARTS, Grid, Mix, Person, Readings
 from facegraft.imaging.images import to_tensor
 
 T = TypeVar("T")
@@ -223,7 +223,7 @@ def draw_pairs(
     """
     rng = np.random.default_rng((params.seed, step, 3))
     drawn = [
-        _pair(rng, grids[int(rng.integers(len(grids)))], params, whole=k >= params.batch_regions)
+        _pair(rng, grids[int(rng.integers(len(grids)))], whole=k >= params.batch_regions)
         for k in range(params.batch_pairs)
     ]
     drawn += [_own_pair(rng, person) for person in _some_people(rng, people, params)]
@@ -248,10 +248,10 @@ class _Drawn:
     keys: tuple[str, str]
 
 
-def _pair(rng: np.random.Generator, grid: Grid, params: TrainParams, whole: bool) -> _Drawn:
+def _pair(rng: np.random.Generator, grid: Grid, whole: bool) -> _Drawn:
     columns = grid.images.shape[1]
     a, b = (int(column) for column in rng.integers(columns, size=2))
-    known = [] if whole else [mix for mix in grid.mixes if mix.region in params.identity]
+    known = [] if whole else [mix for mix in grid.mixes if mix.region in PARTS]
     if known:
         mix = known[int(rng.integers(len(known)))]
         ways = proven_swaps(mix)

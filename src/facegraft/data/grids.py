@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+PARTS = ("face_shape", "eyes", "brows", "nose", "mouth")
+"""Identity sub-dimensions, of which a swap may take one alone."""
+
 
 @dataclass(frozen=True)
 class Mix:

@@ -286,8 +286,9 @@ def _pair_figures(
         if row != "true_swap":
             for metric, value in _picture_figures(image, images):
                 yield f"{row}/{metric}", value
-    for measure in further:
-        yield from measure(pair, images, pictures)
+    here, shown = images.to(torch.device("cpu")), {row: one.cpu() for row, one in pictures.items()}
+    for measure in further:  # judges and probes read on the CPU
+        yield from measure(pair, here, shown)
 
 
 def _picture_figures(image: Tensor, images: PairImages) -> Iterator[tuple[str, float]]:

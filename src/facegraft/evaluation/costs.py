@@ -36,7 +36,11 @@ class Costs(Section):
 
 @torch.no_grad()
 def costs(model: Model, source: Faces, target: Faces) -> Costs:
-    """Count and time the swap of one pair, one face each; reading them is left out."""
+    """Count and time the swap of one pair, one face each; reading them is left out.
+
+    It is done where the model lies; taking the pictures there is left out, too.
+    """
+    source, target = source.to(model.device), target.to(model.device)
     with FlopCounterMode(display=False) as counted:
         model.swap(source, target)
     return Costs(
@@ -44,7 +48,7 @@ def costs(model: Model, source: Faces, target: Faces) -> Costs:
         parameters_decoder=parameters(model.decoder),
         flops=counted.get_total_flops(),
         seconds=_median_seconds(model, source, target),
-        device=source.images.device.type,
+        device=model.device.type,
         threads=torch.get_num_threads(),
     )
 
@@ -59,5 +63,7 @@ def _median_seconds(model: Model, source: Faces, target: Faces) -> float:
     for _ in range(WARM_UP + TIMED):
         started = time.perf_counter()
         model.swap(source, target)
+        if model.device.type == "cuda":  # which works on while the call returns
+            torch.cuda.synchronize(model.device)
         seconds.append(time.perf_counter() - started)
     return sorted(seconds[WARM_UP:])[TIMED // 2]

@@ -1,8 +1,8 @@
 """The dimension report: what changes in the picture when one latent alone is exchanged.
 
 The target's latents are decoded once as they are and once with a single latent of the source; the
-difference is what that latent does. Names in params are claims, and this is where they are
-checked.
+difference is what that latent does. Names in `method/latents.py` are claims, and this is where
+they are checked.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegraft.core.config import NUM_LATENTS
 from facegraft.data.grids import REGIONS, Grid
 from facegraft.evaluation.attribute_targets import READINGS
 from facegraft.evaluation.benchmark import Pair, PairImages, pair_images
 from facegraft.imaging.images import to_uint8
-from facegraft.method.latents import fuse
+from facegraft.method.latents import NUM_LATENTS, fuse
 from facegraft.method.model import Model
 
 NOTHING = 0.25

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegraft.core.config import NUM_LATENTS
 from facegraft.core.device import exactly
 from facegraft.data.faces import Faces
 from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, memberships
-from facegraft.method.latents import Content, Layout, unit_energy
+from facegraft.method.latents import NUM_LATENTS, Content, Layout, unit_energy
 from facegraft.method.shapes import Shapes
 from facegraft.method.unwrap import SIDE, region_pixels, unwrapped
 

@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.core.config import NUM_LATENTS
 from facegraft.data.faces import Faces
 from facegraft.method.contents import Contents
 from facegraft.method.landmarks import LANDMARKS, canonical
-from facegraft.method.latents import Layout
+from facegraft.method.latents import NUM_LATENTS, Layout
 from facegraft.method.shapes import TOLD, Shapes, told
 
 FINEST = 32

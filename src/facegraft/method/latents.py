@@ -12,11 +12,38 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from facegraft.core.config import NUM_LATENTS
+NUM_LATENTS = 18
+"""One latent per dimension, 0 to 17 (patent CN112991152A [0108])."""
+
+IDENTITY: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"face_shape": (5,), "eyes": (6,), "brows": (7,), "nose": (8,), "mouth": (9,)}
+)
+"""Sub-dimension -> its latents, which a swap takes from the source [0109]."""
+
+ATTRIBUTE: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "background": (0,),
+        "costume": (1,),
+        "pose": (2,),
+        "lighting": (3,),
+        "expression": (4, 10, 11),
+        "skin": (12,),
+        "hair": (13, 14),
+        "accessory": (15,),
+        "points": (16,),
+        "texture": (17,),
+    }
+)
+"""Group -> its latents, which a swap takes from the target."""
+
+KEEPERS = ("expression", "points", "texture")
+"""Attribute groups of which the first latent holds what the target keeps: its expression
+coefficients, its landmarks, its pixels."""
 
 Content = Mapping[str, tuple[int, ...]]
 """What a dimension holds besides its vector, name -> shape."""

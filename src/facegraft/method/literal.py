@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.core.config import NUM_LATENTS
-from facegraft.method.latents import Layout
+from facegraft.method.latents import NUM_LATENTS, Layout
 
 FINEST = 32
 """Pixels of the last modulated layer, whatever the picture's size."""

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facegraft.core.config import KEEPERS, Section, TrainParams
+from facegraft.core.config import Section, Size, TrainParams
+from facegraft.core.errors import FacegraftError
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid
 from facegraft.method.contents import Contents
 from facegraft.method.decoder import WHOLE, Decoded, Decoder, Strength
 from facegraft.method.encoder import Encoder
-from facegraft.method.latents import Layout, fuse, source_weights
+from facegraft.method.latents import (
+    ATTRIBUTE,
+    IDENTITY,
+    KEEPERS,
+    Layout,
+    fuse,
+    source_weights,
+)
 from facegraft.method.literal import LiteralDecoder
 
 
-class ModelConfig(Section):
-    """All that is needed to build the model again; stored beside its weights."""
+class UnknownSize(FacegraftError):
+    """The networks take no pictures of that size; one line with the mend."""
 
-    size: int
+
+class ModelConfig(Section):
+    """All that is needed to build the model again; stored beside its weights.
+
+    A model keeps the layout that it was made with: what was saved before stays what it is.
+    """
+
+    size: Size
     channels: int
     decoder_channels: int
     latent_dim: int
@@ -34,16 +50,25 @@ class ModelConfig(Section):
 
     @classmethod
     def from_params(cls, params: TrainParams, grids: Sequence[Grid]) -> ModelConfig:
-        """The model that params.yaml asks for, fitted to the training crops' size and framing."""
+        """The model that params.yaml asks for, fitted to the training crops' size and framing.
+
+        Raises:
+            UnknownSize: the crops are of a size that no model takes.
+        """
         size = grids[0].size
+        if size not in get_args(Size):
+            raise UnknownSize(
+                f"grid {grids[0].name} has pictures of {size} px; a model takes "
+                f"{', '.join(map(str, get_args(Size)))}: scale them, or render by data.size"
+            )
         points = np.mean([grid.landmarks.mean(axis=(0, 1)) for grid in grids], axis=0) / size
         return cls(
-            size=size,
+            size=cast(Size, size),
             channels=params.channels,
             decoder_channels=params.decoder_channels,
             latent_dim=params.latent_dim,
-            identity=params.identity,
-            attribute=params.attribute,
+            identity=dict(IDENTITY),
+            attribute=dict(ATTRIBUTE),
             vector_only=params.vector_only,
             canonical=tuple((float(x), float(y)) for x, y in points),
         )

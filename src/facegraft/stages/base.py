@@ -185,7 +185,7 @@ def _write(
     halve_teachers(own.model, folder)
     with replacing(folder / DATA_SUMMARY) as path:
         path.write_bytes((own.model / DATA_SUMMARY).read_bytes())
-    grids = read_split(own, "test", report)
+    grids = read_split(own, "test", report, params.runtime.threads)
     pairs = draw_pairs(grids, SHEET_PAIRS, params.evaluate.seed)
     with replacing(folder / SHEET) as path:
         swap_sheet(model, grids, pairs).save(path, format="JPEG", quality=85)
@@ -195,7 +195,9 @@ def _write(
         "code": provenance(own.root).get("git_sha", "unknown"),
         "data_version": folder_md5(own.data),
         "steps": read_json(own.model / "train.json")["steps"],
-        "params": params.model_dump(by_alias=True, mode="json", include={"data", "train"}),
+        "params": params.model_dump(
+            by_alias=True, mode="json", include={"data", "train", "runtime"}
+        ),
         "figures": {k: v for k, v in figures.items() if k not in UNSHOWN},
     }
     entry = {key: card[key] for key in ("made", "sha256", "steps")}

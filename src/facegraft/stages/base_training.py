@@ -16,7 +16,7 @@ from facegraft.adapters import albums
 from facegraft.core.atomic import replacing
 from facegraft.core.code_hash import code_hash
 from facegraft.core.config import Params
-from facegraft.core.device import device_for
+from facegraft.core.device import set_up
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.data.grids import Grid, Person
@@ -58,7 +58,7 @@ def draw_data(own: Project, params: Params, report: Progress) -> None:
     if made.exists() and json.loads(made.read_text(encoding="utf-8")) == recipe(params.data):
         return
     drawn, replaced = own.build / "rendering", own.build / "replaced-data"
-    render_dataset(drawn, params.data, report)
+    render_dataset(drawn, params.data, report, params.runtime.threads)
     albums.carry_over(own.data, drawn)
     shutil.rmtree(replaced, ignore_errors=True)
     if own.data.exists():
@@ -88,7 +88,7 @@ def train_weights(
     path = own.checkpoints / "last.safetensors"
     if path.exists() and checkpoint_recipe(path)[0] == name:
         load_state(state, path)
-    for metrics in train(state, grids, section, people):
+    for metrics in train(state, grids, section, people, params.runtime):
         report(state.step, section.steps, metrics.text)
         late = deadline is not None and time.monotonic() > deadline
         if late or state.step % section.evaluate_every == 0 or state.step == section.steps:
@@ -103,16 +103,17 @@ def train_weights(
 
 
 def _faces(own: Project, params: Params, report: Progress) -> tuple[list[Grid], list[Person]]:
-    grids = read_split(own, "train", report)
+    threads = params.runtime.threads
+    grids = read_split(own, "train", report, threads)
     people = albums.load_people(own.data, "train", grids[0].size)
-    return grids, people_with_readings(people, own.landmarks, report)
+    return grids, people_with_readings(people, own.landmarks, report, threads)
 
 
 def _begun(own: Project, params: Params, grids: Sequence[Grid]) -> TrainState:
     """A fresh state; from the shipped weights unless `init` says scratch."""
     section = params.train
     config = ModelConfig.from_params(section, grids)
-    state = init_state(section, config, grids[0], device_for(section))
+    state = init_state(section, config, grids[0], set_up(params.runtime))
     if section.init == "base":
         continue_from(state, load_base(), BASE)
     return state
@@ -120,7 +121,7 @@ def _begun(own: Project, params: Params, grids: Sequence[Grid]) -> TrainState:
 
 def _recipe(params: Params, people: Sequence[Person]) -> str:
     """Names what the weights depend on, so that a checkpoint of another recipe is not continued."""
-    section = params.train.model_dump(mode="json", exclude={"log_every", "device"})
+    section = params.train.model_dump(mode="json", exclude={"log_every"})
     start = (BASE / "card.json").read_text(encoding="utf-8") if section["init"] == "base" else ""
     names = [person.identity_id for person in people]
     parts = [recipe(params.data), section, names, code_hash(*CODE), start]

@@ -14,9 +14,9 @@ from PIL import Image
 
 from facegraft.adapters import registry, second_judge
 from facegraft.adapters.judge import Judge
-from facegraft.adapters.landmarks import Landmarker
 from facegraft.core.atomic import replacing
 from facegraft.core.config import BenchmarkParams, Params
+from facegraft.core.device import set_up
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
@@ -113,13 +113,15 @@ def benchmark(
     """
     _refuse_counts(pairs=pairs, resamples=resamples)
     section = params.benchmark
+    device, threads = set_up(params.runtime), params.runtime.threads
     model, folder = find_model(project, reference)
+    model.to(device)
     sha256 = registry.fingerprint(folder)  # now: the folder may be replaced in the meantime
-    data = benchmark_data(project, section, model.config.size, report)
+    data = benchmark_data(project, section, model.config.size, report, threads)
     chosen = _first(draw_round(data.people, section.seed), pairs)
-    probes = attribute_probes(project, section, report)
+    probes = attribute_probes(project, section, report, threads)
     measured = _measured(
-        project, section, reference, sha256, model, data, chosen, probes, resamples, report
+        project, params, reference, sha256, model, data, chosen, probes, resamples, report
     )
     target = out or project.benchmark / _folder_name(reference)
     _write(target, section, model, data, chosen, measured)
@@ -163,7 +165,7 @@ def _first(pairs: Sequence[Pair], count: int | None) -> Sequence[Pair]:
 
 def _measured(
     project: Project,
-    section: BenchmarkParams,
+    params: Params,
     name: str,
     sha256: str,
     model: Model,
@@ -173,8 +175,8 @@ def _measured(
     resamples: int | None,
     report: Progress,
 ) -> Measured:
-    further, notes = _judges(project, data, report)
-    eyes = Eyes(Judge(), Landmarker())
+    section, eyes = params.benchmark, Eyes.opened(params.runtime.threads)
+    further, notes = _judges(project, data, eyes.judge, report)
     further.append(attribute_errors(probes, data.people))
     further.append(read_by(partial(read_crop, eyes.landmarker)))
     further.append(sharpness(data.people))
@@ -215,10 +217,9 @@ def _spread(pairs: Sequence[Pair], count: int) -> Sequence[Pair]:
 
 
 def _judges(
-    project: Project, data: BenchmarkData, report: Progress
+    project: Project, data: BenchmarkData, judge: Judge, report: Progress
 ) -> tuple[list[Further], dict[str, str]]:
     """The judge, and the second where it is installed; else a note that it is not."""
-    judge = Judge()
     known = gallery(project, data.people, "judge", judge.embed, report)
     judged = [judged_by(known, judge.embed)]
     if not second_judge.installed():

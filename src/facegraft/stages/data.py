@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import yaml
 from filelock import FileLock
 
 from facegraft.adapters import albums, lineage, store
@@ -64,6 +65,7 @@ def data(
         source = _ensure(project, params, report, rerender=rerender)
         version = lineage.folder_md5(project.data)
         _note_version(project, version)
+        _note_params(project, params)
         return DataVersion(
             md5=version,
             images=len(store.read_manifest(project.data, ("key",))),
@@ -124,7 +126,7 @@ def _render(project: Project, params: Params, report: Progress) -> Source:
     """Draw beside data/, then take its place in one step, then record."""
     _refuse_to_lose(project)
     drawn = project.build / "rendering"
-    render_dataset(drawn, params.data, report)
+    render_dataset(drawn, params.data, report, params.runtime.threads)
     albums.carry_over(project.data, drawn)
     with replacing(_rendered_note(project)) as temporary:
         temporary.write_text(json.dumps({"md5": lineage.folder_md5(drawn)}), encoding="utf-8")
@@ -173,6 +175,14 @@ def _note_version(project: Project, version: str) -> None:
     with replacing(project.data_version) as temporary:
         temporary.write_text(json.dumps({"md5": version}) + "\n", encoding="utf-8")
     lineage.note_data_in_use(project.root, version)
+
+
+def _note_params(project: Project, params: Params) -> None:
+    """What dvc.yaml's stages depend on: params.yaml need not name a section, and a default that
+    moved with the code is a change as much as one in params.yaml."""
+    with replacing(project.params_in_use) as temporary:
+        text = yaml.safe_dump(params.model_dump(by_alias=True, mode="json"), sort_keys=False)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def record(project: Project, report: Progress) -> None:

@@ -6,12 +6,14 @@ could not say this.
 
 from __future__ import annotations
 
+import getpass
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from facegraft.adapters import registry
+from facegraft.adapters import accepted_drift, registry
+from facegraft.adapters.accepted_drift import Acceptance
 from facegraft.adapters.registry import Registered
 from facegraft.core.atomic import replacing
 from facegraft.core.config import DriftParams, Params
@@ -35,7 +37,7 @@ class DriftReport:
     """The verdict.
 
     Attributes:
-        passed: no champion, nothing moved, or the version is in `drift.accept`.
+        passed: no champion, nothing moved, or somebody accepted this data version.
         reason: in words; one line.
         champion: its version, or None.
         reference: the data version that it was trained on, or None where that is not known.
@@ -49,6 +51,30 @@ class DriftReport:
     reference: str | None
     data_version: str
     shifts: tuple[Shift, ...]
+
+
+def accept(project: Project, data_version: str, why: str) -> Acceptance:
+    """Keep that the drift of the validated data is meant, and by whom and why.
+
+    Args:
+        data_version: as the message and the page name it: only what was looked at is accepted.
+        why: one line.
+
+    Raises:
+        DriftFound: that is not the data at hand, there is no reason, or nothing drifted yet.
+        RegistryError, TrackingError: the registry does not answer.
+    """
+    current = _current(project).data_version
+    if data_version != current:
+        raise DriftFound(
+            f"--accept {data_version}: the data at hand is {current}; look at its page, "
+            f"{project.build / 'drift' / PAGE}, and accept that one"
+        )
+    if not why.strip():
+        raise DriftFound(f"--accept {data_version}: say why it is meant, by --why TEXT")
+    if registry.champion(project) is None:
+        raise DriftFound(f"--accept {data_version}: no champion yet, so there is nothing to accept")
+    return accepted_drift.accept(project, current, who=_user(), why=" ".join(why.split())[:1000])
 
 
 def drift(project: Project, params: Params, report: Progress) -> DriftReport:
@@ -69,13 +95,15 @@ def drift(project: Project, params: Params, report: Progress) -> DriftReport:
     champion = registry.champion(project)
     reference = _reference(champion)
     found = judge(current, champion.version if champion else None, reference, params.drift)
+    if not found.passed:
+        found = _unless_meant(found, accepted_drift.acceptance(project, current.data_version))
     report(1, 1, found.reason)
     write_page(folder / PAGE, found, reference, current)
     _write(folder / REPORT, {**asdict(found), "shifts": [_plain(shift) for shift in found.shifts]})
     if not found.passed:
         raise DriftFound(
-            f"data drift: {found.reason}; if that is meant, add {found.data_version} to "
-            f"drift.accept in {project.params.name}; see {folder / PAGE}"
+            f"data drift: {found.reason}; see {folder / PAGE}; if that is meant: "
+            f"facegraft drift --accept {found.data_version} --why TEXT"
         )
     _write(folder / VERDICT, {"passed": True})
     return found
@@ -105,8 +133,6 @@ def judge(
         passed, reason = False, f"against champion {champion}: {'; '.join(map(_words, moved))}"
     else:
         passed, reason = True, f"{len(shifts)} statistics are as champion {champion} knows them"
-    if not passed and current.data_version in params.accept:
-        passed, reason = True, f"accepted in params: {reason}"
     return DriftReport(
         passed=passed,
         reason=reason,
@@ -115,6 +141,20 @@ def judge(
         data_version=current.data_version,
         shifts=shifts,
     )
+
+
+def _unless_meant(found: DriftReport, given: Acceptance | None) -> DriftReport:
+    if given is None:
+        return found
+    said = f"accepted by {given.who}, {given.when}, because {given.why}: {found.reason}"
+    return replace(found, passed=True, reason=said)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
 
 
 def _words(shift: Shift) -> str:

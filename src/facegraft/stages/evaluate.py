@@ -14,7 +14,7 @@ from facegraft.adapters.registry import fingerprint
 from facegraft.adapters.tracking import find_run
 from facegraft.core.atomic import replacing
 from facegraft.core.config import Params
-from facegraft.core.device import device_for
+from facegraft.core.device import set_up
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.core.seal import seal
@@ -62,7 +62,7 @@ def evaluate(project: Project, params: Params, report: Progress) -> Figures:
     """
     sha256 = fingerprint(project.model)  # now: the folder may be replaced in the meantime
     model = load_model(project.model)
-    grids = read_split(project, "test", report)
+    grids = read_split(project, "test", report, params.runtime.threads)
     figures = measure(project, params, model, report)
     calibration = calibrate(model, grids, params.evaluate)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
@@ -88,8 +88,8 @@ def measure(project: Project, params: Params, model: Model, report: Progress) ->
 
     The model is moved to the device that params name.
     """
-    model.to(device_for(params.train))
-    grids = read_split(project, "test", report)
+    model.to(set_up(params.runtime))
+    grids = read_split(project, "test", report, params.runtime.threads)
     version = data_in_use(project.root)
     pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     judge = Judge()

@@ -194,10 +194,12 @@ def _choices(
     report: Progress,
 ) -> tuple[list[Choice], dict[str, Finding]]:
     """What becomes of every listed file, and what was found out about those not held."""
-    tasks = to_tasks(listed, report)
+    tasks = to_tasks(listed, report, params.runtime.threads)
     known = set(held.table["file_sha256"])
     unknown = [task for task in tasks if not task.problem and task.file_sha256 not in known]
-    findings = examine_all(unknown, memory, params.import_, params.data.size, report)
+    findings = examine_all(
+        unknown, memory, params.import_, params.data.size, report, params.runtime.threads
+    )
     return choose(name, listed, tasks, findings, held, params), findings
 
 

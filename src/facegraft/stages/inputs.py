@@ -58,6 +58,11 @@ class Eyes:
     judge: Judge
     landmarker: Landmarker
 
+    @classmethod
+    def opened(cls, threads: int) -> Eyes:
+        """Both networks, on so many of OpenCV's threads; 0 leaves OpenCV its own number."""
+        return cls(Judge(threads=threads or None), Landmarker(threads=threads or None))
+
 
 def read_input(
     project: Project, config: ModelConfig, eyes: Eyes, given: str, base: Path = Path()

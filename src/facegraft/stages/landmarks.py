@@ -22,7 +22,7 @@ import torch
 from facegraft.adapters.landmarks import MODEL_SHA256, Aim, Landmarker
 from facegraft.adapters.store import DataError, load_grids
 from facegraft.core.atomic import replacing
-from facegraft.core.processes import end_with_parent, usable_cores
+from facegraft.core.processes import end_with_parent, workers
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.data.faces import Faces
@@ -37,32 +37,37 @@ PARALLEL_FROM = 256
 """Pictures from which starting processes pays."""
 
 
-def with_readings(grids: Sequence[Grid], folder: Path, report: Progress) -> list[Grid]:
+def with_readings(
+    grids: Sequence[Grid], folder: Path, report: Progress, threads: int = 0
+) -> list[Grid]:
     """The grids with what the reader says of every cell.
 
     Args:
         folder: of the cache.
+        threads: `runtime.threads`.
 
     Raises:
         LandmarkerError: the reader cannot be had. DataError: a reading process died.
     """
     stacks = [np.asarray(g.images).reshape(-1, *g.images.shape[2:]) for g in grids]
-    found = _readings(stacks, folder, report)
+    found = _readings(stacks, folder, report, threads)
     return [
         replace(grid, readings=_shaped(read, grid.images.shape[:2]))
         for grid, read in zip(grids, found, strict=True)
     ]
 
 
-def read_split(project: Project, split: str, report: Progress) -> list[Grid]:
+def read_split(project: Project, split: str, report: Progress, threads: int = 0) -> list[Grid]:
     """The grids of a split of the project's data, read; raises as `load_grids` and as above."""
-    return with_readings(load_grids(project.data, split), project.landmarks, report)
+    return with_readings(load_grids(project.data, split), project.landmarks, report, threads)
 
 
-def people_with_readings(people: Sequence[Person], folder: Path, report: Progress) -> list[Person]:
+def people_with_readings(
+    people: Sequence[Person], folder: Path, report: Progress, threads: int = 0
+) -> list[Person]:
     """Imported people with what the reader says of their pictures; raises as `with_readings`."""
     stacks = [np.stack(person.images) for person in people]
-    found = _readings(stacks, folder, report)
+    found = _readings(stacks, folder, report, threads)
     return [replace(one, readings=read) for one, read in zip(people, found, strict=True)]
 
 
@@ -89,13 +94,15 @@ def _shaped(read: Readings, cells: tuple[int, ...]) -> Readings:
     )
 
 
-def _readings(stacks: Sequence[np.ndarray], folder: Path, report: Progress) -> list[Readings]:
+def _readings(
+    stacks: Sequence[np.ndarray], folder: Path, report: Progress, threads: int
+) -> list[Readings]:
     """Those of stacks of pictures, uint8 (N, 3, S, S), from the cache or read now."""
     paths = [folder / f"{_name(stack)}.npz" for stack in stacks]
     kept = {path: _kept(path) for path in paths}
     missing = {p: s for p, s in zip(paths, stacks, strict=True) if kept[p] is None}
     done, total = 0, sum(map(len, missing.values()))
-    for path in _read_all(missing):
+    for path in _read_all(missing, workers(threads)):
         done += len(missing[path])
         report(done, total, "landmarks read")
         kept[path] = _kept(path)
@@ -122,13 +129,13 @@ def _kept(path: Path) -> Readings | None:
         return None
 
 
-def _read_all(missing: dict[Path, np.ndarray]) -> Iterator[Path]:
+def _read_all(missing: dict[Path, np.ndarray], processes: int) -> Iterator[Path]:
     """Read and keep stacks; yields their files as they are done."""
-    if sum(map(len, missing.values())) < PARALLEL_FROM or usable_cores() == 1:
+    if sum(map(len, missing.values())) < PARALLEL_FROM or processes == 1:
         for path, stack in missing.items():
             yield _read_stack(path, stack)
         return
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(_read_stack, path, stack) for path, stack in missing.items()]
         try:
             for future in as_completed(futures):

@@ -100,7 +100,8 @@ def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
     """
     if registry.champion(project) is not None:
         return
-    model, grids = load_base(), read_split(project, "test", report)
+    model = load_base()
+    grids = read_split(project, "test", report, params.runtime.threads)
     if model.config.size != grids[0].size:
         return
     report(0, 3, "no champion yet: judging the base weights")

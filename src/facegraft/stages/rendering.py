@@ -27,7 +27,7 @@ from facegraft.characters import (
 from facegraft.core.atomic import replacing
 from facegraft.core.code_hash import code_hash
 from facegraft.core.config import RenderParams
-from facegraft.core.processes import end_with_parent, usable_cores
+from facegraft.core.processes import end_with_parent, workers
 from facegraft.core.progress import Progress
 from facegraft.imaging.images import contact_sheet, save_picture
 
@@ -38,10 +38,13 @@ PREVIEW_ROWS = 6
 PREVIEW_COLUMNS = 8
 
 
-def render_dataset(folder: Path, params: RenderParams, report: Progress) -> None:
+def render_dataset(folder: Path, params: RenderParams, report: Progress, threads: int = 0) -> None:
     """Render every grid into `folder`, then the manifest, the preview and the marker.
 
     Grids that an interrupted call with the same params and renderer finished are kept.
+
+    Args:
+        threads: `runtime.threads`.
 
     Raises:
         DataError: a render process died.
@@ -53,17 +56,19 @@ def render_dataset(folder: Path, params: RenderParams, report: Progress) -> None
     per_grid = params.identities * params.attributes
     done, total = (len(specs) - len(missing)) * per_grid, len(specs) * per_grid
     report(done, total, "rendering")
-    for name in _rendered(folder, params, missing):
+    for name in _rendered(folder, params, missing, workers(threads)):
         done += per_grid
         report(done, total, f"rendered {name}")
     _finish(folder, params, specs)
 
 
-def _rendered(folder: Path, params: RenderParams, specs: list[GridSpec]) -> Iterator[str]:
+def _rendered(
+    folder: Path, params: RenderParams, specs: list[GridSpec], processes: int
+) -> Iterator[str]:
     """Render and write the grids in processes of one thread; yields names as they are done."""
     if not specs:
         return
-    processes = min(usable_cores(), len(specs))
+    processes = min(processes, len(specs))
     with ProcessPoolExecutor(processes, get_context("spawn"), _start_worker) as pool:
         futures = [pool.submit(_render_grid, folder, params, spec) for spec in specs]
         try:

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from facegraft.adapters import registry
 from facegraft.adapters.judge import Judge, similarity
-from facegraft.adapters.landmarks import Landmarker
 from facegraft.adapters.lineage import data_in_use, git_state
 from facegraft.core.atomic import replacing
 from facegraft.core.config import Params, SwapParams
-from facegraft.core.device import device_for
+from facegraft.core.device import set_up
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
@@ -109,10 +108,10 @@ def open_swapper(project: Project, params: Params, reference: str = registry.CHA
     return Swapper(
         project=project,
         params=params.swap,
-        model=load_model(folder).to(device_for(params.train)),
+        model=load_model(folder).to(set_up(params.runtime)),
         model_version=version.version,
         thresholds=registry.calibration_of(version).thresholds(),
-        eyes=Eyes(Judge(), Landmarker()),
+        eyes=Eyes.opened(params.runtime.threads),
     )
 
 

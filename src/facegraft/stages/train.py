@@ -21,7 +21,7 @@ from facegraft.core import ranks
 from facegraft.core.atomic import replacing
 from facegraft.core.code_hash import code_hash
 from facegraft.core.config import Params, Section
-from facegraft.core.device import device_for
+from facegraft.core.device import set_up
 from facegraft.core.locks import one_at_a_time
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
@@ -95,7 +95,7 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
         NonFiniteLoss: naming the step, the losses, the images and the last good checkpoint.
         DataError, CheckpointError, TrackingError, DeviceError, Busy: one line with the mend.
     """
-    with _alone(project, params, report), ranks.joined(device_for(params.train)):
+    with _alone(project, params, report), ranks.joined(set_up(params.runtime)):
         return _train(project, params, report)
 
 
@@ -155,13 +155,16 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
 
 
 def _faces(project: Project, params: Params, report: Progress) -> Faces:
-    grids, held_out = (read_split(project, split, report) for split in ("train", "validation"))
+    threads = params.runtime.threads
+    grids, held_out = (
+        read_split(project, split, report, threads) for split in ("train", "validation")
+    )
     pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     if not params.train.batch_people:
         return Faces(grids, (), held_out, pairs, ())
     people, strangers = (
         people_with_readings(
-            load_people(project.data, split, grids[0].size), project.landmarks, report
+            load_people(project.data, split, grids[0].size), project.landmarks, report, threads
         )
         for split in ("train", "validation")
     )
@@ -171,11 +174,15 @@ def _faces(project: Project, params: Params, report: Progress) -> Faces:
 def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -> TrainReport:
     """What every process but the first does: its share of each step until the first stops."""
     stop = ranks.told_by_first(False)
-    for _ in [] if stop else train_steps(state, faces.grids, params.train, faces.people):
+    for _ in [] if stop else _steps(params, state, faces):
         if _is_evaluated(state.step, params) and ranks.told_by_first(False):
             break
     ranks.told_by_first(True)
     return TrainReport.model_validate(read_json(project.model / "train.json"))
+
+
+def _steps(params: Params, state: TrainState, faces: Faces) -> Iterator[StepMetrics]:
+    return train_steps(state, faces.grids, params.train, faces.people, params.runtime)
 
 
 def _is_evaluated(step: int, params: Params) -> bool:
@@ -224,7 +231,7 @@ def _fit(
         _log_sheets(run, state, faces)
     if ranks.told_by_first(_may_stop(losses, state, params)):
         return losses, "thresholds"
-    for metrics in train_steps(state, faces.grids, section, faces.people):
+    for metrics in _steps(params, state, faces):
         recent.append(metrics)
         if state.step % section.log_every == 0 or state.step == section.steps:
             run.log_metrics(_averaged(recent), state.step)
@@ -282,7 +289,7 @@ def _start(
     project: Project, params: Params, config: ModelConfig, grid: Grid, recipe: str
 ) -> tuple[TrainState, str | None]:
     """A fresh state, or the interrupted one of the same recipe with its MLflow run."""
-    state = init_state(params.train, config, grid, device_for(params.train))
+    state = init_state(params.train, config, grid, set_up(params.runtime))
     path = _checkpoint(project)
     if path.exists() and checkpoint_recipe(path)[0] == recipe:
         load_state(state, path)
@@ -302,11 +309,12 @@ def _initial(project: Project, params: Params) -> Path | None:
 
 
 def _recipe(project: Project, params: Params) -> str:
-    """Names what the weights depend on: data version, params.train and the code of the method.
+    """Names what the weights depend on: data version, params.train, precision and the code.
 
     Without the code, a checkpoint that reached its budget would stand for changed losses.
     """
-    section = params.train.model_dump(mode="json", exclude={"log_every", "device"})
+    section = params.train.model_dump(mode="json", exclude={"log_every"})
+    section |= {"precision": params.runtime.precision}
     folder = _initial(project, params)
     start = fingerprint(folder) if folder is not None else ""
     text = json.dumps([folder_md5(project.data), section, code_hash(*CODE), start], sort_keys=True)

@@ -44,7 +44,7 @@ def validate(project: Project, params: Params, report: Progress) -> GateReport:
     """
     _forget(project)
     manifest = store.read_manifest(project.data, without=CODES)
-    statistics = measure(project, manifest, params.validate_, report)
+    statistics = measure(project, manifest, params.validate_, report, params.runtime.threads)
     with replacing(project.validation / STATISTICS) as temporary:
         statistics.to_parquet(temporary, index=False)
     report(len(manifest), len(manifest), "checking the rules")
@@ -66,16 +66,20 @@ def validate(project: Project, params: Params, report: Progress) -> GateReport:
 
 
 def measure(
-    project: Project, manifest: pd.DataFrame, params: ValidateParams, report: Progress
+    project: Project,
+    manifest: pd.DataFrame,
+    params: ValidateParams,
+    report: Progress,
+    threads: int = 0,
 ) -> pd.DataFrame:
     """Columns `gate.STATISTICS`, one row per image; what is slow is remembered in build/cache."""
     cache = project.build / "cache"
     measured = image_statistics(
-        project.data, manifest, cache / f"pictures-{VERSION}.parquet", report
+        project.data, manifest, cache / f"pictures-{VERSION}.parquet", report, threads
     )
     usable = (measured["face_found"].fillna(False) & measured["sha256_matches"]).to_numpy(bool)
     faces = cache / f"embeddings-{VERSION}.parquet"
-    margins = sampled_margins(project.data, manifest, usable, params, faces, report)
+    margins = sampled_margins(project.data, manifest, usable, params, faces, report, threads)
     compared = nearest_pictures(manifest, measured["fingerprint"])
     poses = head_poses(manifest).reset_index(drop=True)
     whole = pd.concat([measured, poses, compared], axis=1).assign(identity_margin=margins)

@@ -11,16 +11,17 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facegraft.core import ranks
-from facegraft.core.config import TrainParams
+from facegraft.core.config import RuntimeParams, TrainParams
 from facegraft.core.device import autocast_for
 from facegraft.core.errors import FacegraftError
 from facegraft.data.batches import Block, Pairs, as_model, draw_block, draw_pairs, drawn_ahead
@@ -38,6 +39,20 @@ from facegraft.training.parameter_heads import Teachers
 class NonFiniteLoss(FacegraftError):
     """A loss became NaN or infinite; the message names step, losses and image keys."""
 
+
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        "swap_loss": 1.0,
+        "feature_loss": 0.45,
+        "identity_teacher_loss": 1.0,
+        "attribute_teacher_loss": 1.0,
+        "contrast_loss": 0.1,
+        "consistency_loss": 0.03,
+    }
+)
+"""Weights in the total of the losses that are not the patent's; its four are `train.weights`."""
+
+AUTO = RuntimeParams()
 
 WIDTH = 256
 """Inputs of a linear layer up to which it learns at the full rate."""
@@ -144,12 +159,17 @@ def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
 
 
 def train(
-    state: TrainState, grids: Sequence[Grid], params: TrainParams, people: Sequence[Person] = ()
+    state: TrainState,
+    grids: Sequence[Grid],
+    params: TrainParams,
+    people: Sequence[Person] = (),
+    runtime: RuntimeParams = AUTO,
 ) -> Iterator[StepMetrics]:
     """Train from `state.step` to `params.steps`, yielding after every step.
 
     Args:
         people: imported pictures that join every step, see `batches`.
+        runtime: says how finely the losses are computed; where is where `state` lies.
 
     Raises:
         NonFiniteLoss: before the optimiser's step, so `state` still holds finite weights.
@@ -164,8 +184,8 @@ def train(
         for batch in batches:
             started = time.perf_counter()
             learning_rate = set_rate(state, phase, params)
-            values = step_losses(state, phase, batch, params)
-            total = torch.stack([getattr(params.weights, k) * v for k, v in values.items()]).sum()
+            values = step_losses(state, phase, batch, runtime)
+            total = weighted(values, params)
             if not torch.isfinite(total):
                 raise NonFiniteLoss(_describe_non_finite(state.step, values, batch))
             state.optimizer.zero_grad(set_to_none=True)
@@ -236,18 +256,24 @@ def set_rate(state: TrainState, phase: Phase, params: TrainParams) -> float:
 
 
 def step_losses(
-    state: TrainState, phase: Phase, batch: Batch, params: TrainParams
+    state: TrainState, phase: Phase, batch: Batch, runtime: RuntimeParams = AUTO
 ) -> dict[str, Tensor]:
     """Every loss of one step by its name."""
     block, pairs = batch
     device, dtype = state.model.device, state.model.dtype
     values: dict[str, Tensor] = {}
-    with autocast_for(params, device):
+    with autocast_for(runtime, device):
         if block is not None:
             values |= read_losses(state, as_model(block, device, dtype))
         if pairs is not None:
             values |= draw_losses(state, as_model(pairs, device, dtype), learns=phase.reads)
     return values
+
+
+def weighted(values: Mapping[str, Tensor], params: TrainParams) -> Tensor:
+    """The total of the losses: a scalar."""
+    weights = {**WEIGHTS, **params.weights.model_dump()}
+    return torch.stack([weights[name] * value for name, value in values.items()]).sum()
 
 
 def read_losses(state: TrainState, block: Block) -> dict[str, Tensor]:

@@ -17,7 +17,9 @@ from facegraft.stages.benchmarking.data import probe_grids, probe_recipe
 from facegraft.stages.rendering import renderer_version
 
 
-def attribute_probes(project: Project, params: BenchmarkParams, report: Progress) -> Probes:
+def attribute_probes(
+    project: Project, params: BenchmarkParams, report: Progress, threads: int = 0
+) -> Probes:
     """Probes of this code, these params and this renderer; fitted where they are not there yet.
 
     Raises:
@@ -27,7 +29,7 @@ def attribute_probes(project: Project, params: BenchmarkParams, report: Progress
     try:
         return Probes(load_file(kept))
     except (FileNotFoundError, SafetensorError):  # new, or a file that was cut off
-        fitted = fit_probes(probe_grids(project, params, report), report)
+        fitted = fit_probes(probe_grids(project, params, report, threads), report)
     with replacing(kept) as path:
         save_file({name: part.contiguous() for name, part in fitted.weights.items()}, path)
     return fitted

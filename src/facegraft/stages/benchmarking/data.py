@@ -49,25 +49,32 @@ class BenchmarkData:
 
 
 def benchmark_data(
-    project: Project, params: BenchmarkParams, size: int, report: Progress
+    project: Project, params: BenchmarkParams, size: int, report: Progress, threads: int = 0
 ) -> BenchmarkData:
     """The grids at `size` pixels; rendered where they are missing or made otherwise.
+
+    Args:
+        threads: `runtime.threads`.
 
     Raises:
         DataError: a render process died.
     """
-    people = _grids(project, f"people-{size}", _people(params, size), report)
-    regions = _grids(project, f"regions-{size}", _regions(params, size), report)
-    people, regions = (with_readings(g, project.landmarks, report) for g in (people, regions))
+    people = _grids(project, f"people-{size}", _people(params, size), report, threads)
+    regions = _grids(project, f"regions-{size}", _regions(params, size), report, threads)
+    people, regions = (
+        with_readings(grids, project.landmarks, report, threads) for grids in (people, regions)
+    )
     pixels = hashlib.sha256()
     for grid in people:
         pixels.update(grid.images.tobytes())
     return BenchmarkData(people, regions, f"{VERSION}-{size}-{pixels.hexdigest()[:12]}")
 
 
-def probe_grids(project: Project, params: BenchmarkParams, report: Progress) -> list[Grid]:
+def probe_grids(
+    project: Project, params: BenchmarkParams, report: Progress, threads: int = 0
+) -> list[Grid]:
     """What teaches the attribute probes: other characters, the same reserved attributes."""
-    return _grids(project, "probes", probe_recipe(params), report)
+    return _grids(project, "probes", probe_recipe(params), report, threads)
 
 
 def probe_recipe(params: BenchmarkParams) -> BenchmarkGrids:
@@ -107,13 +114,15 @@ def _recipe(
     )
 
 
-def _grids(project: Project, name: str, recipe: BenchmarkGrids, report: Progress) -> list[Grid]:
+def _grids(
+    project: Project, name: str, recipe: BenchmarkGrids, report: Progress, threads: int
+) -> list[Grid]:
     folder = project.benchmark_data / name
     made = {**recipe.model_dump(mode="json"), "renderer": renderer_version()}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if _marker(folder) != made:
-            render_dataset(folder, recipe, report)
+            render_dataset(folder, recipe, report, threads)
             with replacing(folder / MARKER) as path:
                 path.write_text(json.dumps(made, sort_keys=True) + "\n", encoding="utf-8")
     return load_grids(folder, BENCHMARK)

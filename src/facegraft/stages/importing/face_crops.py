@@ -24,7 +24,7 @@ from facegraft.adapters.store import DataError, sha256
 from facegraft.characters import canonical_landmarks
 from facegraft.core.atomic import replacing
 from facegraft.core.config import ImportParams
-from facegraft.core.processes import end_with_parent, usable_cores
+from facegraft.core.processes import end_with_parent, workers
 from facegraft.core.progress import Progress
 from facegraft.imaging.alignment import AlignmentError, fit_similarity, warp
 from facegraft.imaging.images import ImageError, decode_image, read_file
@@ -89,8 +89,8 @@ class Finding:
         return self.fingerprint.partition("+")[0]
 
 
-def to_tasks(listed: Sequence[Listed], report: Progress) -> list[Task]:
-    """Hash every file; one that cannot be read says why."""
+def to_tasks(listed: Sequence[Listed], report: Progress, threads: int = 0) -> list[Task]:
+    """Hash every file; one that cannot be read says why. `threads` are `runtime.threads`."""
 
     def task(one: Listed) -> Task:
         try:
@@ -100,7 +100,7 @@ def to_tasks(listed: Sequence[Listed], report: Progress) -> list[Task]:
         return Task(str(one.path), digest, one.landmarks, one.problem)
 
     tasks: list[Task] = []
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(workers(threads)) as pool:
         for done in pool.map(task, listed):
             tasks.append(done)
             report(len(tasks), len(listed), "files read")
@@ -108,9 +108,17 @@ def to_tasks(listed: Sequence[Listed], report: Progress) -> list[Task]:
 
 
 def examine_all(
-    tasks: Sequence[Task], folder: Path, params: ImportParams, size: int, report: Progress
+    tasks: Sequence[Task],
+    folder: Path,
+    params: ImportParams,
+    size: int,
+    report: Progress,
+    threads: int = 0,
 ) -> dict[str, Finding]:
     """Findings by fingerprint of all tasks, and of those that an earlier call kept in `folder`.
+
+    Args:
+        threads: `runtime.threads`.
 
     Raises:
         DataError: an examining process died.
@@ -121,7 +129,7 @@ def examine_all(
     batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
     done = len(tasks) - len(todo)
     report(done, len(tasks), "pictures examined")
-    for findings in _examined(batches, folder, params, size):
+    for findings in _examined(batches, folder, params, size, workers(threads)):
         known |= {finding.fingerprint: finding for finding in findings}
         done += len(findings)
         report(done, len(tasks), "pictures examined")
@@ -179,13 +187,17 @@ def _keep(folder: Path, findings: Sequence[Finding], crops: Sequence[np.ndarray]
 
 
 def _examined(
-    batches: Sequence[Sequence[Task]], folder: Path, params: ImportParams, size: int
+    batches: Sequence[Sequence[Task]],
+    folder: Path,
+    params: ImportParams,
+    size: int,
+    processes: int,
 ) -> Iterator[list[Finding]]:
-    if sum(map(len, batches)) < PARALLEL_FROM or usable_cores() == 1:
+    if sum(map(len, batches)) < PARALLEL_FROM or processes == 1:
         for batch in batches:
             yield examine_batch(batch, folder, params, size)
         return
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(examine_batch, batch, folder, params, size) for batch in batches]
         try:
             for future in as_completed(futures):

@@ -16,7 +16,7 @@ from facegraft.adapters.judge import EMBEDDING, Judge
 from facegraft.adapters.store import DataError
 from facegraft.core.atomic import replacing
 from facegraft.core.config import ValidateParams
-from facegraft.core.processes import end_with_parent, usable_cores
+from facegraft.core.processes import end_with_parent, workers
 from facegraft.core.progress import Progress
 from facegraft.data.identity_agreement import identity_margins
 from facegraft.imaging.perceptual_hash import BITS, nearest_elsewhere, unpacked
@@ -58,6 +58,7 @@ def sampled_margins(
     params: ValidateParams,
     memory: Path,
     report: Progress,
+    threads: int = 0,
 ) -> np.ndarray:
     """float64 (rows of the manifest,): its identity's margin for a sampled image, else NaN.
 
@@ -66,13 +67,14 @@ def sampled_margins(
     Args:
         usable: bool (rows of the manifest,); pictures whose bytes and face were found. The others
             are accused by other rules.
+        threads: `runtime.threads`.
     """
     places = sample(manifest, usable, params)
     margins = np.full(len(manifest), np.nan)
     if not len(places):
         return margins
     rows = manifest.iloc[places]
-    embeddings = _embeddings(data_dir, rows, memory, report)
+    embeddings = _embeddings(data_dir, rows, memory, report, workers(threads))
     found = identity_margins(embeddings, rows["identity_id"].to_numpy(object))
     margins[places] = [found[str(identity)] for identity in rows["identity_id"]]
     return margins
@@ -100,7 +102,9 @@ def sample(manifest: pd.DataFrame, usable: np.ndarray, params: ValidateParams) -
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
 
 
-def _embeddings(data_dir: Path, rows: pd.DataFrame, memory: Path, report: Progress) -> np.ndarray:
+def _embeddings(
+    data_dir: Path, rows: pd.DataFrame, memory: Path, report: Progress, processes: int
+) -> np.ndarray:
     """float32 (rows, 128); a row of NaN where no face, or no picture, is found."""
     known = _remembered(memory)
     digests = [str(digest) for digest in rows["sha256"]]
@@ -109,7 +113,7 @@ def _embeddings(data_dir: Path, rows: pd.DataFrame, memory: Path, report: Progre
         place = _place(data_dir, row)
         if digest not in known and place is not None:
             missing[digest] = place
-    for done, (digest, embedding) in enumerate(_embedded(list(missing.values()))):
+    for done, (digest, embedding) in enumerate(_embedded(list(missing.values()), processes)):
         known[digest] = embedding
         report(done + 1, len(missing), "identities compared")
     if missing:
@@ -125,12 +129,12 @@ def _place(data_dir: Path, row: pd.Series) -> Place | None:
         return None
 
 
-def _embedded(places: list[Place]) -> Iterator[tuple[str, np.ndarray]]:
-    if len(places) < PARALLEL_FROM:
+def _embedded(places: list[Place], processes: int) -> Iterator[tuple[str, np.ndarray]]:
+    if len(places) < PARALLEL_FROM or processes == 1:
         yield from embed(places)
         return
     chunks = [places[start : start + CHUNK] for start in range(0, len(places), CHUNK)]
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
         for part in pool.map(embed, chunks):
             yield from part
 

@@ -19,7 +19,7 @@ from facegraft.adapters import store
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.store import DataError
 from facegraft.core.atomic import replacing
-from facegraft.core.processes import end_with_parent, usable_cores
+from facegraft.core.processes import end_with_parent, workers
 from facegraft.core.progress import Progress
 from facegraft.imaging.perceptual_hash import fingerprint
 from facegraft.imaging.quality import brightness, clipped, sharpness
@@ -59,12 +59,15 @@ class Shard:
 
 
 def image_statistics(
-    data_dir: Path, manifest: pd.DataFrame, memory: Path, report: Progress
+    data_dir: Path, manifest: pd.DataFrame, memory: Path, report: Progress, threads: int = 0
 ) -> pd.DataFrame:
     """One row per manifest row, columns `COLUMNS`, in the manifest's order.
 
     Bytes are always read and hashed; what is slow (the face) is remembered in the Parquet file
     `memory` by sha256.
+
+    Args:
+        threads: `runtime.threads`.
 
     Raises:
         DataError: a process died.
@@ -73,7 +76,8 @@ def image_statistics(
     shards = list(_shards(data_dir, manifest))
     missing = {str(digest) for digest in manifest["sha256"]} - known.keys()
     rows: list[dict[str, Any]] = []
-    for part in _measured(shards, known, parallel=len(missing) > PARALLEL_FROM):
+    processes = workers(threads) if len(missing) > PARALLEL_FROM else 1
+    for part in _measured(shards, known, processes):
         rows += part
         report(len(rows), len(manifest), "pictures measured")
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "content_sha256", "place"])
@@ -82,13 +86,13 @@ def image_statistics(
 
 
 def _measured(
-    shards: list[Shard], known: Measures, *, parallel: bool
+    shards: list[Shard], known: Measures, processes: int
 ) -> Iterator[list[dict[str, Any]]]:
     """Statistics, shard by shard as they are done."""
-    if not parallel:
+    if processes == 1:
         yield from (measure_shard(shard, known) for shard in shards)
         return
-    with ProcessPoolExecutor(usable_cores(), get_context("spawn"), end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(measure_shard, shard, _relevant(shard, known)) for shard in shards]
         try:
             for future in as_completed(futures):
