@@ -199,17 +199,10 @@ def _train(project: Project, params: Params, report: Progress, _: argparse.Names
 
 
 def _evaluate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
-    from facegraft.evaluation.benchmark import ROWS
+    from facegraft.evaluation.tables import as_text, metric_table
     from facegraft.stages.evaluate import evaluate
 
-    figures = evaluate(project, params, report)
-    metrics = dict.fromkeys(key.split("/")[1] for key in figures if "/" in key)
-    lines = [f"{'':26}" + "".join(f"{row:>13}" for row in ROWS)]
-    for metric in metrics:
-        cells = [figures.get(f"{row}/{metric}") for row in ROWS]
-        shown = [f"{c:13.4f}" if isinstance(c, float) else f"{'-':>13}" for c in cells]
-        lines.append(f"{metric:26}" + "".join(shown))
-    return "\n".join(lines)
+    return as_text(metric_table(evaluate(project, params, report)))
 
 
 def _benchmark(

