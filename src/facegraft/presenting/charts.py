@@ -58,8 +58,10 @@ def histogram(
     _bars(axes, edges, heights, np.where(outside, OUTSIDE, INSIDE))
     for line in lines:
         axes.axvline(line, color=OUTSIDE, linestyle=(0, (4, 3)), linewidth=1)
+        right = line > (edges[0] + edges[-1]) / 2
         axes.annotate(
-            f"{line:.3g}", (line, 1.02), xycoords=("data", "axes fraction"), ha="center",
+            f"{line:.3g}", (line, 1.0), (-3 if right else 3, 2), ha="right" if right else "left",
+            xycoords=("data", "axes fraction"), textcoords="offset points",
             color=OUTSIDE, fontsize=8,
         )  # fmt: skip
     _ends(axes, edges)

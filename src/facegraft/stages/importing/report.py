@@ -116,7 +116,7 @@ def _page(report: ImportReport) -> ImportPage:
         album=report.album,
         terms=f"{report.terms}.",
         counts=Table(COUNTED, _counts(report), figures=frozenset((1, 2))),
-        notes=[f"{note}." for note in _found_by(report.taken)],
+        notes=[f"{note[0].upper()}{note[1:]}." for note in _found_by(report.taken)],
         sheet=Picture(SHEET, "crops", first) if taken else None,
         refused=Table(("file", "identity", "why"), refused[:SHOWN_ROWS]),
         taken=Table(("file", "identity", "status", "key", "split", "found by"), taken[:SHOWN_ROWS]),
