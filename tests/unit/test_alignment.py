@@ -11,7 +11,6 @@ from facegraft.imaging.alignment import (
     AlignmentError,
     Similarity,
     align,
-    blur_mask,
     fit_similarity,
     paste,
     soft_border,
@@ -182,12 +181,3 @@ def test_soft_border_falls_to_the_edge_without_steps() -> None:
     assert np.abs(np.diff(mask, axis=0)).max() < 0.25
     np.testing.assert_array_equal(mask, mask[::-1])
     np.testing.assert_array_equal(mask, mask.T)
-
-
-def test_blur_mask_softens_the_edge_and_keeps_the_inside() -> None:
-    mask = np.zeros((64, 64), bool)
-    mask[16:48, 16:48] = True
-    soft = blur_mask(mask, 2.0)
-    assert soft[32, 32] == pytest.approx(1.0)
-    assert soft[0, 0] == 0
-    assert 0.3 < soft[16, 32] < 0.7

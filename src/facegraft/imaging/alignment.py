@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from facegraft.core.errors import FacegraftError
 
@@ -37,13 +37,6 @@ class Similarity:
     def matrix(self) -> np.ndarray:
         """float64 (2, 3), the affine matrix; what a sidecar stores."""
         return np.column_stack([self.scale * self.rotation, self.shift])
-
-    @classmethod
-    def from_matrix(cls, matrix: np.ndarray) -> Similarity:
-        """What `matrix` gave, (2, 3), as a transform again."""
-        matrix = np.asarray(matrix, np.float64).reshape(2, 3)
-        scale = float(np.sqrt(np.linalg.det(matrix[:, :2])))
-        return cls(scale, matrix[:, :2] / scale, matrix[:, 2])
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
@@ -215,9 +208,3 @@ def _pillow_coefficients(
     matrix = transform.inverse().matrix() / factor
     matrix[:, 2] += offset
     return tuple(matrix.ravel().tolist())
-
-
-def blur_mask(mask: np.ndarray, radius: float) -> np.ndarray:
-    """float32 (S, S) in [0, 1]: a bool or float mask with its edge softened by a Gaussian."""
-    levels = Image.fromarray((np.asarray(mask, np.float32) * 255).round().astype(np.uint8))
-    return np.asarray(levels.filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255.0
