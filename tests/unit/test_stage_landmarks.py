@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facegraft.adapters.landmarks import Landmarker
+from facegraft.core import parallel
 from facegraft.data.grids import Grid, Person
 from facegraft.imaging.images import planes_to_tensor
 from facegraft.stages import landmarks as stage
@@ -110,7 +111,7 @@ def test_several_processes_read_what_one_reads(
     alone = with_readings(grids, tmp_path / "one", Log())
     stage._landmarker.cache_clear()
     monkeypatch.setattr(stage, "PARALLEL_FROM", 3)
-    monkeypatch.setattr(stage, "usable_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 2)
     log = Log()
     shared = with_readings(grids, tmp_path / "two", log)
     assert log.done == [(1, 3), (2, 3), (3, 3)]

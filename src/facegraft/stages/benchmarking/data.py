@@ -54,7 +54,7 @@ def benchmark_data(
     """The grids at `size` pixels; rendered where they are missing or made otherwise.
 
     Raises:
-        DataError: a render process died.
+        WorkerDied: a rendering process was killed.
     """
     people = _grids(project, f"people-{size}", _people(params, size), report)
     regions = _grids(project, f"regions-{size}", _regions(params, size), report)
