@@ -28,6 +28,7 @@ ALSO = {
     "core/progress.py": {"tqdm"},
     "method/checkpoint.py": {"safetensors"},
     "training/state_file.py": {"safetensors"},
+    "imaging/alignment.py": {"cv2"},
     "method/warp.py": {"cv2"},
     "method/portrait.py": {"cv2"},
     "presenting/pages.py": {"jinja2"},
@@ -45,7 +46,7 @@ ONLY_IN = {
     "pyarrow": ("adapters/store.py",),
     "cv2": (
         *("adapters/judge.py", "adapters/landmarks.py"),
-        *("method/warp.py", "method/portrait.py"),
+        *("imaging/alignment.py", "method/warp.py", "method/portrait.py"),
     ),
     "dlib": ("adapters/second_judge.py",),
     "face_recognition_models": ("adapters/second_judge.py",),
