@@ -10,7 +10,7 @@ from typing import Any
 from facegraft.adapters.lineage import provenance
 from facegraft.core.atomic import replacing
 from facegraft.core.project import Project
-from facegraft.evaluation.tables import ABSENT, metric_table
+from facegraft.evaluation.tables import ABSENT, metric_table, titles
 from facegraft.presenting.pages import Picture, ReportPage, Swap, Table, embedded, html
 from facegraft.stages.swap import SwapResult, finished_below
 
@@ -38,7 +38,7 @@ def write_report(
             "Identities and attribute sets that were never trained on.",
         ),
         pairs=str(benchmark.get("pairs", "?")),
-        benchmark=Table(head, figures, figures=frozenset(range(1, len(head)))),
+        benchmark=Table(titles(head), figures, figures=frozenset(range(1, len(head)))),
         promotion=f"Promotion: version {decision['challenger']} "
         f"{'promoted' if decision['promoted'] else 'not promoted'}",
         reasons=decision["reasons"],

@@ -193,7 +193,7 @@ def test_a_picture_wider_than_opencv_takes_is_cut_all_the_same() -> None:
 
 
 def test_the_crop_is_what_an_ideal_camera_would_see() -> None:
-    """A wave's own average over each pixel of the crop; Pillow's bicubic misses it by twice that."""
+    """A wave's own average over each pixel of the crop; Pillow's bicubic errs by twice that."""
     frequency = 2 * np.pi * 0.07
 
     def averaged(edges: np.ndarray) -> np.ndarray:

@@ -108,6 +108,10 @@ def test_the_whole_benchmark(project: Project, params: Params, outcome: Outcome)
     ):
         with Image.open(outcome.folder / name) as picture:
             assert picture.width > 300
+    page = (outcome.folder / "index.html").read_text(encoding="utf-8")
+    assert "Benchmark of " in page
+    assert "<td>psnr_changed ↑</td>" in page
+    assert page.count("<img") == page.count(".jpg") + page.count(".png") == 5
     assert "not installed" in outcome.text
     assert outcome.text.splitlines()[3].startswith("metric")
     assert "| psnr_changed ↑ |" in (outcome.folder / "README.md").read_text()

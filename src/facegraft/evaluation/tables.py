@@ -56,6 +56,11 @@ def metric_table(
     return table
 
 
+def titles(head: Sequence[str]) -> list[str]:
+    """The table's head as a page shows it, e.g. "true swap"."""
+    return [name.replace("_", " ") for name in head]
+
+
 def as_text(table: Sequence[Sequence[str]]) -> str:
     """For a terminal: columns of one width."""
     widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]

@@ -38,7 +38,7 @@ from facegraft.evaluation.costs import Costs, costs
 from facegraft.evaluation.latent_ablation import DimensionReport, dimension_report
 from facegraft.evaluation.reading_errors import read_by, share_of_the_way, sharpness
 from facegraft.evaluation.sheets import swap_sheet
-from facegraft.evaluation.tables import as_markdown, as_text, metric_table
+from facegraft.evaluation.tables import as_markdown, as_text, metric_table, titles
 from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import CONFIG, WEIGHTS, CheckpointError, load_model
 from facegraft.method.model import Model
@@ -293,7 +293,7 @@ def _page(folder: Path, measured: Measured) -> BenchmarkPage:
     return BenchmarkPage(
         model=measured.name,
         summary=_sentences(measured),
-        figures=Table(head, rows, figures=frozenset(range(1, len(head)))),
+        figures=Table(titles(head), rows, figures=frozenset(range(1, len(head)))),
         objections=_objections(measured),
         pictures=[
             Picture(name, name.split(".")[0].replace("_", " "), note)
