@@ -30,7 +30,7 @@ from facegraft.characters import draw_split, load_assets, render_grid
 from facegraft.core.config import Params, load_params
 from facegraft.data.batches import draw_block, draw_pairs
 from facegraft.data.grids import Grid
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 
 GRIDS = 12
 STEPS = 60
@@ -133,7 +133,7 @@ def _raw(grids: Sequence[Grid], blocks: list[tuple[int, tuple[np.ndarray, ...]]]
 
 
 def _tensors(grids: Sequence[Grid], blocks: list[tuple[int, tuple[np.ndarray, ...]]]) -> object:
-    return [to_tensor(grids[k].images[block]) for k, block in blocks]
+    return [planes_to_tensor(grids[k].images[block]) for k, block in blocks]
 
 
 def _rate(read: Callable[[int], object], images: int) -> float:

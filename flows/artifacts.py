@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,16 +17,11 @@ from prefect.artifacts import (
 
 from facegraft.adapters.tracking import experiment_url, find_run
 from facegraft.core.project import Project
+from facegraft.evaluation.tables import metric_table
+from facegraft.presenting.pages import embedded
 from facegraft.stages.swap import SwapResult
 
 MARKUP = re.compile(r"[\\`*\[\]<>|!#&~$]|(?<!\w)_|_(?!\w)")
-
-ROWS = ("model", "true_swap", "copy_target", "copy_source")
-
-
-def picture(path: Path) -> str:
-    """A PNG as a data URL."""
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def plain(text: str) -> str:
@@ -76,13 +70,14 @@ def publish_gate(project: Project) -> tuple[Path, ...]:
 
 def publish_retrain(project: Project) -> None:
     """Sample sheet, benchmark and decision of the last road through the stages."""
+    head, *figures = metric_table(_read(project.evaluation / "benchmark.json"))
     create_image_artifact(
-        picture(project.evaluation / "pairs.png"),
+        embedded(project.evaluation / "pairs.png"),
         key="sample-swaps",
         description="Held-out swaps: source, target, decoded, swap, true swap",
     )
     create_table_artifact(
-        benchmark_rows(_read(project.evaluation / "benchmark.json")),
+        [dict(zip(head, row, strict=True)) for row in figures],
         key="benchmark",
         description="Held-out benchmark beside its three baselines",
     )
@@ -112,7 +107,7 @@ def publish_swap(result: SwapResult) -> None:
     create_markdown_artifact(
         f"## {record.verdict}: {plain(record.source.given)} on {plain(record.target.given)}\n\n"
         f"{plain(record.reason)}\n\n"
-        f"![source, target, before and after tuning, truth]({picture(result.comparison)})\n\n"
+        f"![source, target, before and after tuning, truth]({embedded(result.comparison)})\n\n"
         f"Independent judge, similarity to the source: {_score(record.judge_before)} before,"
         f" {_score(record.judge_after)} after tuning\n\n"
         f"| step | identity loss | attribute loss |\n| --- | --- | --- |\n{figures}\n\n"
@@ -122,7 +117,7 @@ def publish_swap(result: SwapResult) -> None:
         description=f"{record.verdict}: {plain(record.reason)}",
     )
     create_image_artifact(
-        picture(result.comparison),
+        embedded(result.comparison),
         key="swap-picture",
         description="Source, target, swap before tuning, after tuning, true swap where known",
     )
@@ -148,24 +143,11 @@ def publish_queue(done: tuple[SwapResult, ...], failed: Mapping[str, str], text:
     if rows:
         create_table_artifact(rows, key="swap-queue", description=text)
     pictures = "\n\n".join(
-        f"**{one.record.job}**\n\n![{one.record.verdict}]({picture(one.comparison)})"
+        f"**{one.record.job}**\n\n![{one.record.verdict}]({embedded(one.comparison)})"
         for one in done
     )
     if pictures:
         create_markdown_artifact(pictures, key="swap-queue-pictures", description=text)
-
-
-def benchmark_rows(benchmark: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Flat `row/metric` figures as a table: a line per metric, a column per row."""
-    metrics = dict.fromkeys(key.split("/", 1)[1] for key in benchmark if "/" in key)
-    return [
-        {"metric": metric, **{row: _figure(benchmark.get(f"{row}/{metric}")) for row in ROWS}}
-        for metric in metrics
-    ]
-
-
-def _figure(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "–"
 
 
 def _score(record: Any) -> str:

@@ -7,7 +7,6 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text, code = (ending, 0) if isinstance(ending, str) else ending
         if os.environ.get("RANK", "0") == "0":  # of the processes of a torchrun, one speaks
             print(text, flush=True)
-    except (FacegraftError, OSError, BrokenProcessPool) as error:
+    except (FacegraftError, OSError) as error:
         print(f"facegraft {options.command}: {_one_line(error)}", file=sys.stderr)
         return 1
     return code
@@ -69,8 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _one_line(error: Exception) -> str:
     """The error with its file and mend: ours have them, the system's get them."""
-    if isinstance(error, BrokenProcessPool):
-        return "a process of it died, perhaps out of memory; run again"
     if not isinstance(error, OSError) or error.strerror is None:
         return " ".join(str(error).splitlines()) or type(error).__name__
     said = [str(part) for part in (error.filename, error.filename2, error.strerror) if part]
@@ -224,17 +221,10 @@ def _train(project: Project, params: Params, report: Progress, _: argparse.Names
 
 
 def _evaluate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
-    from facegraft.evaluation.benchmark import ROWS
+    from facegraft.evaluation.tables import as_text, metric_table
     from facegraft.stages.evaluate import evaluate
 
-    figures = evaluate(project, params, report)
-    metrics = dict.fromkeys(key.split("/")[1] for key in figures if "/" in key)
-    lines = [f"{'':26}" + "".join(f"{row:>13}" for row in ROWS)]
-    for metric in metrics:
-        cells = [figures.get(f"{row}/{metric}") for row in ROWS]
-        shown = [f"{c:13.4f}" if isinstance(c, float) else f"{'-':>13}" for c in cells]
-        lines.append(f"{metric:26}" + "".join(shown))
-    return "\n".join(lines)
+    return as_text(metric_table(evaluate(project, params, report)))
 
 
 def _benchmark(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegraft.data.batches import CHANGED_LEVEL, changed_pixels
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 
 
 @settings(deadline=None, max_examples=60)
@@ -20,7 +20,7 @@ def test_masks_of_levels_and_of_floats_are_the_same(seed: int, reach: int, side:
         rng.random(target.shape) < 0.1
     )
     images = [np.clip(one, 0, 255).astype(np.uint8) for one in (moved, target)]
-    moved_to, at_first = map(to_tensor, images)
+    moved_to, at_first = map(planes_to_tensor, images)
     differs = ((moved_to - at_first).abs() > CHANGED_LEVEL).any(dim=1, keepdim=True)
     expected = torch.nn.functional.max_pool2d(differs.float(), 3, stride=1, padding=1)
     assert torch.equal(torch.from_numpy(changed_pixels(*images)).float(), expected)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from facegraft.core import parallel
 from facegraft.core.config import GridCounts, Params, load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
-from facegraft.stages import rendering
 from facegraft.stages.data import DataVersion, data
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def rendered(
     project = Project(root)
     with pytest.MonkeyPatch.context() as patch:
         # One process: starting a second costs more than twelve small pictures.
-        patch.setattr(rendering, "workers", lambda _: 1)
+        patch.setattr(parallel, "usable_cores", lambda: 1)
         return project, data(project, tiny_params, silent)
 
 

@@ -134,7 +134,7 @@ def test_weights_are_shipped_with_their_card_and_a_tie_replaces_nothing(
     assert len(card["history"]) == 1
     assert card["figures"]["model/psnr_changed"] > 0
     text = (folder / "README.md").read_text(encoding="utf-8")
-    assert "| psnr_changed |" in text
+    assert "| psnr_changed ↑ |" in text
     assert (folder / "pairs.jpg").stat().st_size > 0
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = stage.ship(own, params, folder, silent)

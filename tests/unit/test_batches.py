@@ -24,7 +24,7 @@ from facegraft.data.batches import (
 )
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Mix, Person
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 from tests import tiny
 from tests.album_pictures import PEOPLE
 
@@ -185,7 +185,7 @@ def test_only_sources_are_worn_and_within_range() -> None:
 
 
 def test_wear_is_drawn_from_its_generator_alone() -> None:
-    images = to_tensor(tiny.faces().images[:, 0])
+    images = planes_to_tensor(tiny.faces().images[:, 0])
     one, again, other = (worn(images, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facegraft.evaluation.bootstrap import Figure
-from facegraft.evaluation.tables import as_markdown, as_text, lines, metrics_of
+from facegraft.evaluation.tables import as_markdown, as_text, metric_table, metrics_of
 
 FIGURES = {
     "model/psnr": Figure(mean=20.123, low=19.9, high=20.3, pairs=9),
@@ -13,7 +13,7 @@ FIGURES = {
 
 
 def test_every_row_has_its_cell_and_a_missing_figure_says_so() -> None:
-    table = lines(FIGURES, {"second_judge": "not installed"})
+    table = metric_table(FIGURES, {"second_judge": "not installed"})
     assert table[0] == ["metric", "model", "true_swap", "copy_target", "copy_source"]
     assert table[1] == ["psnr ↑", "20.12 [19.90, 20.30]", "-", "18.00 [17.00, 19.00]", "-"]
     assert table[2][:2] == ["pose_error ↓", "not measured"]
@@ -29,7 +29,7 @@ def test_the_judge_comes_first_and_the_models_own_losses_last() -> None:
 
 
 def test_a_terminal_sees_columns_and_markdown_a_table() -> None:
-    table = lines(FIGURES, {})
+    table = metric_table(FIGURES, {})
     shown = as_text(table).splitlines()
     ends = (("model", "20.30]"), ("true_swap", "-"), ("copy_target", "19.00]"))
     for head, cell in ends:

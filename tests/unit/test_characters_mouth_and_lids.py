@@ -21,7 +21,7 @@ from facegraft.characters.normals import find_fans, vertex_normals
 from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.surface import Surface
 from facegraft.characters.visibility import see
-from facegraft.data.grids import REGIONS
+from facegraft.data.grids import FACE_REGIONS, REGIONS
 
 LABEL = {name: value for value, name in enumerate(REGIONS)}
 BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
@@ -113,7 +113,7 @@ def test_the_tongue_comes_out_between_closed_lips(assets, people):
 
 def test_depth_is_that_of_the_surface_not_of_its_order(assets, people):
     wide = render(assets, people[0], Attributes(expression={"jawOpen": 0.8}), 96)
-    face = np.isfinite(wide.depth) & wide.face_mask
+    face = np.isfinite(wide.depth) & np.isin(wide.regions, FACE_REGIONS)
     mouth = face & (wide.regions == LABEL["mouth"])
     # Camera at 12, the face at 1 to 1.7, the back of the mouth not before 0.5.
     assert wide.depth[face].min() > 10.0

@@ -13,7 +13,6 @@ from facegraft.data.grids import REGIONS
 from facegraft.evaluation.attribute_targets import LENGTH, READINGS
 from facegraft.evaluation.benchmark import Pair, draw_pairs
 from facegraft.evaluation.latent_ablation import DimensionReport, dimension_report, dimension_rows
-from facegraft.imaging.heat_map import DEEP, Panel, heat_map
 from tests import tiny
 
 GRIDS = [tiny.faces("test-000")]
@@ -98,12 +97,3 @@ def test_rows_show_every_latent_for_every_pair() -> None:
     rows = dimension_rows(MODEL, GRIDS, draw_pairs(GRIDS, 2, seed=1))
     assert [len(row) for row in rows] == [2] * 18
     assert rows[0][0].shape == (32, 32, 3)
-
-
-def test_the_map_colours_the_largest_deepest_and_leaves_the_unmeasured_grey() -> None:
-    values = np.array([[0.0, 4.0], [np.nan, 1.0]])
-    drawn = heat_map(["one", "two"], [Panel("levels", ("a", "b"), values, 1)])
-    colours = {tuple(colour) for _, colour in drawn.getcolors(100_000)}
-    assert tuple(DEEP) in colours
-    assert (0xDD, 0xDD, 0xDD) in colours
-    assert drawn.height < 200

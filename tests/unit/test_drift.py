@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facegraft.core.config import DriftParams
-from facegraft.data.drift import SHARES, compare, stability_index
+from facegraft.data.drift import SHARES, compare, judge, stability_index
 from facegraft.data.summary import (
     BINS,
     RANGES,
@@ -18,7 +18,6 @@ from facegraft.data.summary import (
     counted,
     read_summary,
 )
-from facegraft.stages.drift import judge
 
 PARAMS = DriftParams(max_index=0.25)
 

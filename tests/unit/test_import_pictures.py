@@ -83,6 +83,12 @@ def take(project: Project, source: Path, terms: Terms = ORL, **options: object) 
     return import_pictures(project, params, source, terms, silent, **options)  # type: ignore[arg-type]
 
 
+def similarity(matrix: np.ndarray) -> Similarity:
+    """What `Similarity.matrix` gave, as a transform again."""
+    scale = float(np.sqrt(np.linalg.det(matrix[:, :2])))
+    return Similarity(scale, matrix[:, :2] / scale, matrix[:, 2])
+
+
 def by_name(report: ImportReport) -> dict[str, str]:
     return {Path(one.file).name: one.reason for one in report.choices}
 
@@ -125,7 +131,8 @@ def test_the_report_is_kept_as_csv_json_and_sheet(odd: tuple[Project, ImportRepo
     summary = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert (summary["new"], summary["held"], summary["refused"]) == (good, 0, bad)
     assert load_image(folder / "crops.png").shape[1] > 500
-    assert f"not taken{bad:16,}{1:12,}" in odd[1].table()
+    counted = [line.split() for line in odd[1].table().splitlines()]
+    assert ["not", "taken", str(bad), "1"] in counted
 
 
 def test_the_transform_leads_back_to_the_full_picture(odd: tuple[Project, ImportReport]) -> None:
@@ -136,7 +143,7 @@ def test_the_transform_leads_back_to_the_full_picture(odd: tuple[Project, Import
     for name in ("ann/rotated.jpg", "ann/grey16.png"):
         place = album.files.index(name)
         picture = load_image(source / name)
-        transform = Similarity.from_matrix(album.transforms[place])
+        transform = similarity(album.transforms[place])
         crop = warp(picture, transform, (64, 64))
         np.testing.assert_array_equal(crop.transpose(2, 0, 1), album.images[place])
         points = transform.inverse().apply(album.landmarks[place])

@@ -112,7 +112,10 @@ def test_same_person_is_nearer_than_another(judge: Judge, grids: list[Grid]) -> 
     same, different = [], []
     for grid in grids:
         images = [cell(grid, row, column) for row in range(2) for column in range(2)]
-        embedded = judge.embed_all(images, list(grid.landmarks.reshape(-1, 5, 2)))
+        embedded = [
+            judge.embed(image, points)
+            for image, points in zip(images, grid.landmarks.reshape(-1, 5, 2), strict=True)
+        ]
         same += [similarity(embedded[0], embedded[1]), similarity(embedded[2], embedded[3])]
         different += [similarity(embedded[0], embedded[3]), similarity(embedded[2], embedded[1])]
     assert np.mean(same) > np.mean(different) + 0.1
@@ -129,20 +132,6 @@ def test_given_landmarks_are_used(judge: Judge, plain: tuple[np.ndarray, np.ndar
     assert moved is not None
     assert similarity(own, given) == pytest.approx(1, abs=1e-4)
     assert similarity(own, moved) < 0.95
-
-
-def test_embed_all_marks_missing_faces_and_reports(
-    judge: Judge, plain: tuple[np.ndarray, np.ndarray]
-) -> None:
-    calls: list[tuple[int, int]] = []
-    embedded = judge.embed_all(
-        [np.zeros((64, 64, 3), np.uint8), plain[0]],
-        report=lambda done, total, text: calls.append((done, total)),
-    )
-    assert np.isnan(embedded[0]).all()
-    assert np.isfinite(embedded[1]).all()
-    assert np.isnan(similarity(embedded[0], embedded[1]))
-    assert calls == [(1, 2), (2, 2)]
 
 
 def test_other_arrays_are_refused(judge: Judge) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from facegraft.imaging.alignment import Similarity
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 from facegraft.method.decoder import Decoded, Sight, at_rest
 from facegraft.method.portrait import Portrait, draw_portrait, enlargement
 from facegraft.method.warp import pixel_centres, tone
@@ -43,7 +43,7 @@ def crop(portrait: Portrait) -> torch.Tensor:
     column, row = at[..., 0].clip(0, width - 1), at[..., 1].clip(0, height - 1)
     found = portrait.pixels[row.astype(int), column.astype(int)].astype(np.float64)
     mean = found.reshape(SIZE, 8, SIZE, 8, 3).mean(axis=(1, 3))
-    return to_tensor(np.rint(mean).astype(np.uint8).transpose(2, 0, 1)[None])
+    return planes_to_tensor(np.rint(mean).astype(np.uint8).transpose(2, 0, 1)[None])
 
 
 def drawn(source: Portrait, target: Portrait, share: torch.Tensor | float = 1.0) -> Decoded:
@@ -196,4 +196,4 @@ def test_a_swap_from_latents_alone_has_no_other_size() -> None:
 def test_the_reference_crop_of_these_tests_is_the_picture_reduced() -> None:
     picture = Portrait(texture(512, cell=8), similarity(SIZE / 512, 0, (256, 256)))
     reduced = np.asarray(Image.fromarray(picture.pixels).reduce(8)).transpose(2, 0, 1)[None]
-    torch.testing.assert_close(crop(picture), to_tensor(reduced.copy()), atol=0.02, rtol=0)
+    torch.testing.assert_close(crop(picture), planes_to_tensor(reduced.copy()), atol=0.02, rtol=0)

@@ -14,7 +14,7 @@ from facegraft.data.grids import Grid
 from facegraft.evaluation.attribute_probes import attribute_errors, fit_probes
 from facegraft.evaluation.attribute_targets import LENGTH, READINGS, size, truth, visible
 from facegraft.evaluation.benchmark import draw_pairs, pair_images
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 from tests import synthetic
 
 
@@ -59,7 +59,7 @@ def test_probes_learn_what_the_picture_shows() -> None:
         for k in range(7)
     ]
     probes, (held_out, part) = fit_probes(grids[1:], silent), (grids[0], READINGS["skin_tone"])
-    images = to_tensor(held_out.images.reshape(-1, 3, 64, 64))
+    images = planes_to_tensor(held_out.images.reshape(-1, 3, 64, 64))
     points = held_out.landmarks.reshape(-1, 5, 2)
     read = probes(images, points)
     known = np.tile(truth(held_out)[:, part], (3, 1))

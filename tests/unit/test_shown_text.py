@@ -12,7 +12,8 @@ from flows.report import write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
 KNOWN = {"table", "tr", "td", "th", "h1", "h2", "p", "ul", "li", "a", "html", "meta", "title",
-         "style", "figure", "figcaption", "img", "span", "b"}  # fmt: skip
+         "style", "figure", "figcaption", "img", "span", "b", "head", "body", "header",
+         "div", "thead", "tbody"}  # fmt: skip
 
 
 class Tags(HTMLParser):

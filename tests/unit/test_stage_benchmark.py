@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import second_judge
+from facegraft.core import parallel
 from facegraft.core.config import Params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
@@ -19,7 +20,6 @@ from facegraft.evaluation.benchmark import ROWS
 from facegraft.method.checkpoint import CheckpointError, save_model
 from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import benchmark as stage
-from facegraft.stages import rendering
 from facegraft.stages.benchmark import (
     NOT_INSTALLED,
     SECOND_JUDGE,
@@ -56,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Iterato
     """A folder with an untrained model of 64 px, and the benchmark's renders."""
     root = tmp_path_factory.mktemp("benchmark")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "workers", lambda _: 1)
+        patch.setattr(parallel, "usable_cores", lambda: 1)
         project = Project(root)
         data = benchmark_data(project, params.benchmark, 64, silent)
         config = ModelConfig.from_params(tiny.train_params(), data.people)
@@ -110,6 +110,10 @@ def test_the_whole_benchmark(project: Project, params: Params, outcome: Outcome)
     ):
         with Image.open(outcome.folder / name) as picture:
             assert picture.width > 300
+    page = (outcome.folder / "index.html").read_text(encoding="utf-8")
+    assert "Benchmark of " in page
+    assert "<td>psnr_changed ↑</td>" in page
+    assert page.count("<img") == page.count(".jpg") + page.count(".png") == 5
     assert "not installed" in outcome.text
     assert outcome.text.splitlines()[3].startswith("metric")
     assert "| psnr_changed ↑ |" in (outcome.folder / "README.md").read_text()

@@ -11,7 +11,7 @@ import torch
 
 from facegraft.adapters.landmarks import Landmarker
 from facegraft.data.grids import Grid, Person
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 from facegraft.stages import landmarks as stage
 from facegraft.stages.landmarks import (
     aimed_at,
@@ -130,7 +130,7 @@ def test_a_crop_without_a_face_is_not_read() -> None:
     assert certain.images is blank
     assert certain.landmarks.shape == (1, 478, 3)
     cell = unread("train-000").images[0, 0]
-    read = read_crop(landmarker, to_tensor(cell[None]), certain=True)
+    read = read_crop(landmarker, planes_to_tensor(cell[None]), certain=True)
     known = landmarker.read(np.ascontiguousarray(cell.transpose(1, 2, 0)), certain=True)
     assert read is not None
     assert known is not None

@@ -18,13 +18,7 @@ from facegraft.adapters.store import DataError, read_manifest
 from facegraft.characters import load_assets, render, sample_attributes, sample_identity
 from facegraft.cli import DID_NOT_PASS, main
 from facegraft.core.project import Project
-from facegraft.imaging.images import (
-    ImageError,
-    is_ai_generated,
-    load_image,
-    read_metadata,
-    save_png,
-)
+from facegraft.imaging.images import AI_GENERATED, ImageError, load_image, save_png
 from facegraft.method.calibration import Thresholds
 from facegraft.method.model import Model, ModelConfig
 from facegraft.method.sidecar import SwapRecord
@@ -44,6 +38,7 @@ from facegraft.training.loop import init_state
 from tests import synthetic, tiny
 from tests.disk import largest_file
 from tests.photographs import photograph
+from tests.unit.test_images import png_text
 
 SIZE = 64
 
@@ -125,8 +120,8 @@ def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
     result = run_swap(one, inputs, "job-1", project.swaps / "job-1", None)
     assert result.record.verdict == "PASS"
     assert result.record.steps == 0
-    assert is_ai_generated(result.image)
-    assert read_metadata(result.image)["facegraft:verdict"] == "PASS"
+    assert AI_GENERATED in png_text(result.image)["XML:com.adobe.xmp"]
+    assert png_text(result.image)["facegraft:verdict"] == "PASS"
     assert load_image(result.image).shape == (SIZE, SIZE, 3)
     assert result.comparison.exists()
     assert SwapRecord.read(result.sidecar) == result.record
@@ -151,7 +146,7 @@ def test_an_exhausted_budget_is_marked_in_name_metadata_and_record(project: Proj
     assert result.image.name == "swap.FAIL.png"
     assert "budget of fine-tuning steps exhausted" in result.record.reason
     assert {loss.step for loss in result.record.losses} == {0, 1, 2}
-    assert read_metadata(result.image)["facegraft:verdict"] == "FAIL"
+    assert png_text(result.image)["facegraft:verdict"] == "FAIL"
 
 
 def test_a_picture_keeps_its_size_and_all_that_is_not_face(

@@ -65,7 +65,7 @@ class Album:
         landmarks: float32 (N, 5, 2), x then y in pixels, order of `dataset.LANDMARKS`.
         identity_ids, keys, files: one per picture; `files` are named as they lay in the folder.
         transforms: float64 (N, 2, 3), from the upright full picture to the crop; see
-            `alignment.Similarity.from_matrix`.
+            `alignment.Similarity.matrix`.
         subject_kind: one of `store.SUBJECT_KINDS`.
     """
 

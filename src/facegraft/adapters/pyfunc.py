@@ -44,7 +44,7 @@ class Swapper:
         found = [one for one in read if one is not None]
         side = pixels.shape[1]
         return Faces(
-            to_tensor(np.moveaxis(pixels, -1, -3)),
+            to_tensor(pixels),
             torch.from_numpy(np.stack([one.over(side, side) for one in found])),
             torch.from_numpy(np.stack([one.expression for one in found])),
         )

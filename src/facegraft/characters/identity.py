@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -147,5 +147,3 @@ def identity_code_groups(assets: Assets) -> dict[str, slice]:
 
 IDENTITY_CODE_GROUPS = identity_code_groups
 """The name that the shared interface uses."""
-
-IDENTITY_PARAMETERS = tuple(field.name for field in fields(Identity) if field.name in PAINT_REGION)

@@ -30,13 +30,6 @@ class Morphs:
         start, stop = self.starts[item], self.starts[item + 1]
         vertices.index_add_(0, self.index[start:stop], self.delta[start:stop], alpha=weight)
 
-    def dense(self, item: int, vertices: int) -> np.ndarray:
-        """Displacement `item` as float32 (vertices, 3)."""
-        out = np.zeros((vertices, 3), np.float32)
-        start, stop = self.starts[item], self.starts[item + 1]
-        out[self.index[start:stop].numpy()] = self.delta[start:stop].numpy()
-        return out
-
 
 def pack(fields: list[np.ndarray], threshold: float = 1e-5) -> Morphs:
     """Morphs from dense displacements (V, 3), dropping those shorter than `threshold`."""

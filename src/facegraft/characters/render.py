@@ -21,7 +21,6 @@ from facegraft.characters.shading import shade
 from facegraft.characters.tones import encoded
 from facegraft.characters.visibility import Seen, see
 from facegraft.characters.wearing import dressed
-from facegraft.data.grids import FACE_REGIONS
 
 SIZES = (16, 1024)
 SUPERSAMPLES = (1, 4)
@@ -48,11 +47,6 @@ class Rendering:
     rotation: np.ndarray
     depth: np.ndarray
     anchors: np.ndarray
-
-    @property
-    def face_mask(self) -> np.ndarray:
-        """bool (S, S), pixels of the face: skin, eyes, brows, nose, mouth."""
-        return np.isin(self.regions, FACE_REGIONS)
 
 
 def render(

@@ -15,7 +15,7 @@ from facegraft.core.config import TrainParams
 from facegraft.core.errors import FacegraftError
 from facegraft.data.faces import Faces
 from facegraft.data.grids import PARTS, Grid, Mix, Person, Readings
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ def _faces(
     expression: Sequence[np.ndarray],
 ) -> Faces:
     return Faces(
-        to_tensor(np.stack(images)),
+        planes_to_tensor(np.stack(images)),
         torch.from_numpy(np.stack(landmarks)).float(),
         torch.from_numpy(np.stack(expression)).float(),
     )

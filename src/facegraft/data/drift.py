@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facegraft.core.config import DriftParams
 from facegraft.data.summary import RANGES, DataSummary, KindSummary
 
 GROUPS = 10
@@ -40,6 +41,66 @@ class Shift:
     @property
     def within(self) -> bool:
         return bool(self.index <= self.allowed)
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """The verdict.
+
+    Attributes:
+        passed: no champion, nothing moved, or the version is in `drift.accept`.
+        reason: in words; one line.
+        champion: its version, or None.
+        reference: the data version that it was trained on, or None where that is not known.
+        data_version: of the data at hand.
+        shifts: every statistic that was compared.
+    """
+
+    passed: bool
+    reason: str
+    champion: str | None
+    reference: str | None
+    data_version: str
+    shifts: tuple[Shift, ...]
+
+
+def judge(
+    current: DataSummary,
+    champion: str | None,
+    reference: DataSummary | None,
+    params: DriftParams,
+) -> DriftReport:
+    """The rule, on two summaries.
+
+    No champion: it holds, and says so. A champion without a summary: it fails, as nothing was
+    measured.
+    """
+    shifts = compare(reference, current, params.max_index) if reference else ()
+    moved = sorted((s for s in shifts if not s.within), key=lambda s: s.allowed - s.index)
+    if champion is None:
+        passed, reason = True, "no champion yet, so there is nothing to have drifted from"
+    elif reference is None:
+        passed, reason = (
+            False,
+            f"champion {champion} keeps no summary of the data it was trained on",
+        )
+    elif moved:
+        passed, reason = False, f"against champion {champion}: {'; '.join(map(_words, moved))}"
+    else:
+        passed, reason = True, f"{len(shifts)} statistics are as champion {champion} knows them"
+    return DriftReport(
+        passed=passed,
+        reason=reason,
+        champion=champion,
+        reference=reference.data_version if reference else None,
+        data_version=current.data_version,
+        shifts=shifts,
+    )
+
+
+def _words(shift: Shift) -> str:
+    what = shift.statistic if shift.kind == "all" else f"{shift.statistic} of {shift.kind}"
+    return f"{what} moved by {shift.index:.2f} (allowed {shift.allowed:.2f})"
 
 
 def compare(reference: DataSummary, current: DataSummary, max_index: float) -> tuple[Shift, ...]:

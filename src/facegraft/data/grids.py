@@ -118,9 +118,6 @@ REGIONS = (
 FACE_REGIONS = tuple(REGIONS.index(name) for name in ("skin", "eyes", "brows", "nose", "mouth"))
 """Labels that make up the face mask."""
 
-FEATURES = tuple(REGIONS.index(name) for name in ("eyes", "brows", "nose", "mouth"))
-"""Labels of the facial features, by which a person is told."""
-
 LANDMARKS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
 """The five alignment points, left as seen in the picture (x grows to the right)."""
 

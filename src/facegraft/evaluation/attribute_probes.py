@@ -18,7 +18,7 @@ from facegraft.data.grids import Grid
 from facegraft.evaluation.attribute_targets import LENGTH, READINGS, size, truth, visible
 from facegraft.evaluation.benchmark import Further, Pair, PairImages
 from facegraft.evaluation.face_features import aligned, colour_features, shape_features, small
-from facegraft.imaging.images import to_tensor
+from facegraft.imaging.images import planes_to_tensor
 
 ERRORS = {
     "expression_error": "expression",
@@ -139,7 +139,7 @@ def _features_of(
         some = grids[start : start + step]
         images = np.concatenate([g.images.reshape(-1, *g.images.shape[2:]) for g in some])
         points = np.concatenate([g.landmarks.reshape(-1, 5, 2) for g in some])
-        for kind, values in _features(to_tensor(images), points).items():
+        for kind, values in _features(planes_to_tensor(images), points).items():
             parts.setdefault(kind, []).append(values)
         report(min(start + step, len(grids)), len(grids), "attribute probes")
     return {kind: torch.cat(values) for kind, values in parts.items()}

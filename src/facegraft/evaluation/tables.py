@@ -1,8 +1,9 @@
-"""The benchmark's table: a line a metric, a column a row of the benchmark, 95 % intervals."""
+"""The table of metrics, wherever it is shown: a line a metric, a column a row of the benchmark."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from facegraft.evaluation.benchmark import ROWS
 from facegraft.evaluation.bootstrap import Figure
@@ -23,9 +24,14 @@ FIRST = (
 """Parts of the keys in the order in which their metrics stand; the rest comes last."""
 
 
-def metrics_of(figures: Mapping[str, Figure]) -> tuple[str, ...]:
+Cell = Figure | float | str | None
+"""A metric with its interval or without; what is neither is no metric."""
+
+
+def metrics_of(figures: Mapping[str, Any]) -> tuple[str, ...]:
     """The metrics of all rows, what matters most first."""
-    return tuple(sorted(dict.fromkeys(key.split("/", 1)[1] for key in figures), key=_place))
+    metrics = dict.fromkeys(key.split("/", 1)[1] for key in figures if "/" in key)
+    return tuple(sorted(metrics, key=_place))
 
 
 def _place(metric: str) -> int:
@@ -33,11 +39,13 @@ def _place(metric: str) -> int:
     return next(found, len(FIRST))
 
 
-def lines(figures: Mapping[str, Figure], notes: Mapping[str, str]) -> list[list[str]]:
+def metric_table(
+    figures: Mapping[str, Cell], notes: Mapping[str, str] | None = None
+) -> list[list[str]]:
     """Head and body of the table as cells.
 
     Args:
-        figures: keyed `row/metric`.
+        figures: keyed `row/metric`; other keys are passed over.
         notes: metric -> what stands in its cells instead of figures, e.g. "not installed".
     """
     table = [["metric", *ROWS]]
@@ -45,8 +53,13 @@ def lines(figures: Mapping[str, Figure], notes: Mapping[str, str]) -> list[list[
         table.append(
             [_title(metric), *(_cell(metric, figures.get(f"{row}/{metric}")) for row in ROWS)]
         )
-    table += [[metric, *([note] * len(ROWS))] for metric, note in notes.items()]
+    table += [[metric, *([note] * len(ROWS))] for metric, note in (notes or {}).items()]
     return table
+
+
+def titles(head: Sequence[str]) -> list[str]:
+    """The table's head as a page shows it, e.g. "true swap"."""
+    return [name.replace("_", " ") for name in head]
 
 
 def as_text(table: Sequence[Sequence[str]]) -> str:
@@ -72,12 +85,13 @@ def _title(metric: str) -> str:
     return f"{metric} {'↓' if any(part in metric for part in LOWER_IS_BETTER) else '↑'}"
 
 
-def _cell(metric: str, figure: Figure | None) -> str:
-    if figure is None:
+def _cell(metric: str, figure: Cell) -> str:
+    digits = next((n for part, n in DIGITS.items() if part in metric), 3)
+    if isinstance(figure, float):
+        return f"{figure:.{digits}f}"
+    if not isinstance(figure, Figure):
         return ABSENT
     if figure.mean is None or figure.low is None or figure.high is None:
         return "not measured"
-    digits = next((n for part, n in DIGITS.items() if part in metric), 3)
-    shown = (f"{value:.{digits}f}" for value in (figure.mean, figure.low, figure.high))
-    mean, low, high = shown
+    mean, low, high = (f"{value:.{digits}f}" for value in (figure.mean, figure.low, figure.high))
     return f"{mean} [{low}, {high}]"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from PIL import Image, ImageFilter
 
 from facegraft.core.errors import FacegraftError
 
@@ -37,13 +37,6 @@ class Similarity:
     def matrix(self) -> np.ndarray:
         """float64 (2, 3), the affine matrix; what a sidecar stores."""
         return np.column_stack([self.scale * self.rotation, self.shift])
-
-    @classmethod
-    def from_matrix(cls, matrix: np.ndarray) -> Similarity:
-        """What `matrix` gave, (2, 3), as a transform again."""
-        matrix = np.asarray(matrix, np.float64).reshape(2, 3)
-        scale = float(np.sqrt(np.linalg.det(matrix[:, :2])))
-        return cls(scale, matrix[:, :2] / scale, matrix[:, 2])
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
@@ -114,7 +107,9 @@ def paste(
     """
     if mask is None:
         mask = soft_border(crop.shape[0])
-    top, left, bottom, right = _footprint(transform, crop.shape[0], image.shape)
+    first, last = _footprint(transform, crop.shape[:2], margin=1)
+    left, top = first.clip(0)
+    right, bottom = np.minimum(last, image.shape[1::-1])
     extent = (bottom - top, right - left)
     mixed = image.copy()
     if min(extent) <= 0:
@@ -122,7 +117,7 @@ def paste(
     back = transform.inverse()
     back = Similarity(back.scale, back.rotation, back.shift - np.array([left, top]))
     # 8-bit steps of the mask would show as rings in smooth skin: float weights instead.
-    weight = _warp_plane(np.asarray(mask, np.float32), back, extent)[..., None]
+    weight = _resampled(mask, back, extent, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
     here = image[top:bottom, left:right]
     blend = weight * warp(crop, back, extent) + (1.0 - weight) * here
     mixed[top:bottom, left:right] = np.where(weight > 0, np.rint(blend), here)
@@ -145,79 +140,44 @@ def warp(image: np.ndarray, transform: Similarity, extent: tuple[int, int]) -> n
     factor = max(1, int(1 / transform.scale))
     if factor > 1:
         image = _reduced(image, factor)
-    # Bicubic looks two pixels far, and Pillow paints black beyond the edge.
-    rows, columns = _reach(image.shape[:2], transform, factor, extent)
-    padded = np.pad(image, (rows, columns, (0, 0)), mode="edge").astype(np.float32)
-    coefficients = _pillow_coefficients(transform, factor, np.array([columns[0], rows[0]]))
-    # Float planes: on 8-bit pictures Pillow's bicubic truncates, half a level too dark.
-    planes = [
-        _transformed(padded[..., channel], coefficients, extent, Image.Resampling.BICUBIC)
-        for channel in range(image.shape[2])
-    ]
-    return np.rint(np.clip(np.stack(planes, axis=2), 0, 255)).astype(np.uint8)
+        transform = Similarity(transform.scale * factor, transform.rotation, transform.shift)
+    # Float weights: on 8-bit pictures OpenCV's are rounded to 1/2048.
+    levels = _resampled(image, transform, extent, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+    return np.rint(levels.clip(0, 255)).astype(np.uint8)
 
 
 def _footprint(
-    transform: Similarity, size: int, shape: tuple[int, ...]
-) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right of the part of the picture that the crop covers."""
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
+    transform: Similarity, extent: tuple[int, int], margin: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and last (x, y), int64, of the picture's box that the crop covers; may lie outside."""
+    height, width = extent
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
     covered = transform.inverse().apply(corners)
-    left, top = np.clip(np.floor(covered.min(axis=0)) - 1, 0, None).astype(int)
-    right, bottom = np.ceil(covered.max(axis=0)).astype(int) + 1
-    return int(top), int(left), min(int(bottom), shape[0]), min(int(right), shape[1])
+    first, last = np.floor(covered.min(axis=0)), np.ceil(covered.max(axis=0))
+    return first.astype(np.int64) - margin, last.astype(np.int64) + margin
 
 
 def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
     """Box-average whole blocks; the last ones are filled by repeating the border."""
     padding = [(0, -side % factor) for side in image.shape[:2]]
     padded = np.pad(image, (*padding, (0, 0)), mode="edge")
-    return np.asarray(Image.fromarray(padded).reduce(factor))
+    height, width = (side // factor for side in padded.shape[:2])
+    return cv2.resize(padded, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _reach(
-    shape: tuple[int, ...], transform: Similarity, factor: int, extent: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Pixels to add (top, bottom), (left, right) so that every output pixel finds its input."""
-    height, width = extent
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-    needed = transform.inverse().apply(corners) / factor
-    # A face at the edge needs its surroundings, not a picture of unbounded size.
-    bound = 2 * max(shape)
-    before = np.clip(np.ceil(-needed.min(axis=0)), 0, bound) + 2
-    after = np.clip(np.ceil(needed.max(axis=0) - np.array(shape[::-1])), 0, bound) + 2
-    return (int(before[1]), int(after[1])), (int(before[0]), int(after[0]))
-
-
-def _warp_plane(plane: np.ndarray, transform: Similarity, extent: tuple[int, int]) -> np.ndarray:
-    """Resample float32 (H, W) bilinearly; 0 outside."""
-    coefficients = _pillow_coefficients(transform, 1, np.array([2.0, 2.0]))
-    resampled = _transformed(np.pad(plane, 2), coefficients, extent, Image.Resampling.BILINEAR)
-    return np.clip(resampled, 0.0, 1.0)
-
-
-def _transformed(
-    plane: np.ndarray,
-    coefficients: tuple[float, ...],
-    extent: tuple[int, int],
-    method: Image.Resampling,
+def _resampled(
+    image: np.ndarray, transform: Similarity, extent: tuple[int, int], method: int, border: int
 ) -> np.ndarray:
-    """float32 (H, W) through Pillow's affine resampling into `extent`."""
-    picture = Image.fromarray(np.ascontiguousarray(plane))
-    size = (extent[1], extent[0])
-    return np.asarray(picture.transform(size, Image.Transform.AFFINE, coefficients, method))
+    """(H, W) or (H, W, 3) -> float32 of `extent` by OpenCV's affine resampling.
 
-
-def _pillow_coefficients(
-    transform: Similarity, factor: int, offset: np.ndarray
-) -> tuple[float, ...]:
-    """Pillow wants output -> input; the input is reduced by `factor`, then padded by `offset`."""
-    matrix = transform.inverse().matrix() / factor
-    matrix[:, 2] += offset
-    return tuple(matrix.ravel().tolist())
-
-
-def blur_mask(mask: np.ndarray, radius: float) -> np.ndarray:
-    """float32 (S, S) in [0, 1]: a bool or float mask with its edge softened by a Gaussian."""
-    levels = Image.fromarray((np.asarray(mask, np.float32) * 255).round().astype(np.uint8))
-    return np.asarray(levels.filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255.0
+    Only the part that is needed is read: OpenCV takes no picture of more than 32,766 pixels a side.
+    """
+    first, last = _footprint(transform, extent, margin=3)
+    sides = np.array(image.shape[1::-1])
+    left, top = first.clip(0, sides - 1)
+    right, bottom = last.clip([left + 1, top + 1], sides)
+    part = np.ascontiguousarray(image[top:bottom, left:right], np.float32)
+    matrix = transform.matrix()
+    # Here a pixel's centre lies at +0.5, at OpenCV's at 0.
+    matrix[:, 2] += matrix[:, :2] @ (np.array([left, top]) + 0.5) - 0.5
+    return cv2.warpAffine(part, matrix, extent[::-1], flags=method, borderMode=border)

@@ -132,19 +132,27 @@ def decode_image(path: Path | str, data: bytes) -> np.ndarray:
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:
-    """uint8 (..., H, W, 3) or (..., 3, H, W), RGB -> float32 (..., 3, H, W) in [-1, 1].
+    """uint8 (..., H, W, 3), RGB -> float32 (..., 3, H, W) in [-1, 1]; `to_uint8` undoes it.
 
-    A last axis of 3 means channels last, unless the third axis from the end is 3 as well.
+    Raises:
+        ValueError: other pixels than that.
+    """
+    if pixels.ndim < 3 or pixels.shape[-1] != 3:
+        raise ValueError(f"uint8 (..., H, W, 3) expected, got {_describe(pixels)}")
+    return planes_to_tensor(np.moveaxis(pixels, -1, -3))
+
+
+def planes_to_tensor(planes: np.ndarray) -> torch.Tensor:
+    """uint8 (..., 3, H, W), RGB as a dataset holds it -> float32 of that shape in [-1, 1].
+
+    Raises:
+        ValueError: other planes than that.
     """
     import torch
 
-    if pixels.dtype != np.uint8 or pixels.ndim < 3:
-        raise ValueError(f"uint8 pixels of 3 or more axes expected, got {_describe(pixels)}")
-    if pixels.shape[-3] != 3:
-        if pixels.shape[-1] != 3:
-            raise ValueError(f"an axis of 3 channels expected, got {_describe(pixels)}")
-        pixels = np.moveaxis(pixels, -1, -3)
-    return torch.from_numpy(np.ascontiguousarray(pixels).copy()).float().div_(127.5).sub_(1.0)
+    if planes.dtype != np.uint8 or planes.ndim < 3 or planes.shape[-3] != 3:
+        raise ValueError(f"uint8 (..., 3, H, W) expected, got {_describe(planes)}")
+    return torch.from_numpy(np.ascontiguousarray(planes).copy()).float().div_(127.5).sub_(1.0)
 
 
 def to_uint8(images: torch.Tensor) -> np.ndarray:
@@ -186,28 +194,6 @@ def save_picture(
     """Write a Pillow picture (e.g. a `contact_sheet`) as PNG, atomically."""
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG", pnginfo=chunks)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The text chunks of a PNG, the XMP packet among them under its PNG keyword.
-
-    Raises:
-        ImageError: the file is missing or no PNG.
-    """
-    try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            picture.load()
-            assert isinstance(picture, PngImagePlugin.PngImageFile)
-            return {keyword: str(value) for keyword, value in picture.text.items()}
-    except _DECODE_ERRORS as error:
-        raise ImageError(f"{path}: no PNG that can be read") from error
-
-
-def is_ai_generated(path: Path) -> bool:
-    """Whether the PNG's XMP packet and its text chunk both say that it is AI-generated."""
-    chunks = read_metadata(path)
-    marker = f'DigitalSourceType="{AI_GENERATED}"'
-    return marker in chunks.get(_XMP_KEY, "") and chunks.get(AI_TEXT_KEY) == AI_TEXT
 
 
 def contact_sheet(

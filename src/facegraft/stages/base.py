@@ -18,9 +18,10 @@ from facegraft.core.atomic import replacing
 from facegraft.core.config import GridCounts, Params
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
-from facegraft.evaluation.benchmark import ROWS, draw_pairs
+from facegraft.evaluation.benchmark import draw_pairs
 from facegraft.evaluation.promotion import Decision, decide
 from facegraft.evaluation.sheets import swap_sheet
+from facegraft.evaluation.tables import as_markdown, metric_table
 from facegraft.method.base_model import BASE, CARD
 from facegraft.method.checkpoint import WEIGHTS, CheckpointError, load_model, read_json, save_model
 from facegraft.method.model import Model
@@ -214,12 +215,6 @@ def card_text(card: dict[str, object]) -> str:
     """The model card as a person reads it."""
     figures = card["figures"]
     assert isinstance(figures, dict)
-    metrics = dict.fromkeys(key.split("/")[1] for key in figures if "/" in key)
-    table = [f"| metric | {' | '.join(ROWS)} |", f"|---|{'---:|' * len(ROWS)}"]
-    for metric in metrics:
-        cells = (figures.get(f"{row}/{metric}") for row in ROWS)
-        shown = (f"{cell:.3f}" if isinstance(cell, float) else "-" for cell in cells)
-        table.append(f"| {metric} | {' | '.join(shown)} |")
     history = card["history"]
     assert isinstance(history, list)
     lines = [f"- {one['made']}: {one['sha256'][:12]}, {one['steps']} steps, "
@@ -239,7 +234,7 @@ def card_text(card: dict[str, object]) -> str:
             "",
             "## Benchmark on held-out pairs",
             "",
-            *table,
+            as_markdown(metric_table(figures)),
             "",
             f"`{SHEET}`: {SHEET_PAIRS} held-out swaps, none picked.",
             "",

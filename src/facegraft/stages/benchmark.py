@@ -38,13 +38,14 @@ from facegraft.evaluation.costs import Costs, costs
 from facegraft.evaluation.latent_ablation import DimensionReport, dimension_report
 from facegraft.evaluation.reading_errors import read_by, share_of_the_way, sharpness
 from facegraft.evaluation.sheets import swap_sheet
-from facegraft.evaluation.tables import as_markdown, as_text, lines
+from facegraft.evaluation.tables import as_markdown, as_text, metric_table, titles
 from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import CONFIG, WEIGHTS, CheckpointError, load_model
 from facegraft.method.model import Model
+from facegraft.presenting.pages import BenchmarkPage, Picture, Table, html
 from facegraft.stages.benchmarking.attribute_probes import attribute_probes
 from facegraft.stages.benchmarking.data import BenchmarkData, benchmark_data
-from facegraft.stages.benchmarking.dimension_pictures import write_dimensions
+from facegraft.stages.benchmarking.dimension_pictures import HEAT_MAP, ROWS, write_dimensions
 from facegraft.stages.benchmarking.foreign_sources import avatars, photographs
 from facegraft.stages.benchmarking.galleries import gallery
 from facegraft.stages.inputs import Eyes
@@ -56,6 +57,18 @@ SHEET_PAIRS, SHEET_REGIONS = 64, 6
 SECOND_JUDGE = "second_judge (dlib ResNet)"
 NOT_INSTALLED = "not installed"
 
+PAGE = "index.html"
+
+PICTURES = {
+    "swaps.jpg": "Swaps, none picked.",
+    "regions.jpg": "One sub-dimension at a time.",
+    "photographs.jpg": "Photographs onto characters, none picked.",
+    "avatars.jpg": "Drawn avatars onto characters, none picked.",
+    HEAT_MAP: "What each latent moves, where the source's alone is put into the target's.",
+    ROWS: "The same as pictures.",
+}
+"""Files beside the page, which shows those that there are."""
+
 
 class BenchmarkRefused(FacegraftError):
     """The benchmark cannot be run as asked for; one line with the mend."""
@@ -66,7 +79,7 @@ class Outcome:
     """A finished benchmark.
 
     Attributes:
-        folder: holds benchmark.json, README.md and the pictures.
+        folder: holds benchmark.json, README.md, index.html and the pictures.
         text: the table and what else a terminal shows.
     """
 
@@ -269,9 +282,26 @@ def _write(
     write_dimensions(folder, model, data.people, few, measured.dimensions)
     with replacing(folder / "README.md") as path:
         path.write_text(_markdown(measured), encoding="utf-8")
+    with replacing(folder / PAGE) as path:
+        path.write_text(html(_page(folder, measured)), encoding="utf-8")
     with replacing(folder / "benchmark.json") as path:
         text = json.dumps(_as_json(measured), indent=1, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
+
+
+def _page(folder: Path, measured: Measured) -> BenchmarkPage:
+    head, *rows = metric_table(measured.figures, measured.notes)
+    return BenchmarkPage(
+        model=measured.name,
+        summary=_sentences(measured),
+        figures=Table(titles(head), rows, figures=frozenset(range(1, len(head)))),
+        objections=_objections(measured),
+        pictures=[
+            Picture(name, name.split(".")[0].replace("_", " "), note)
+            for name, note in PICTURES.items()
+            if (folder / name).exists()
+        ],
+    )
 
 
 def _region_rows(pairs: Sequence[Pair]) -> list[Pair]:
@@ -324,30 +354,33 @@ def _summary(measured: Measured) -> list[str]:
     ]
 
 
+def _sentences(measured: Measured) -> list[str]:
+    return [f"{line[0].upper()}{line[1:]}." for line in _summary(measured)]
+
+
 def _objections(measured: Measured) -> list[str]:
     found = measured.dimensions.objections()
     return found or ["every named latent moves what its name says"]
 
 
 def _text(measured: Measured) -> str:
-    table = as_text(lines(measured.figures, measured.notes))
+    table = as_text(metric_table(measured.figures, measured.notes))
     parts = [*_summary(measured), "", table, "", "dimensions:"]
     return "\n".join([*parts, *(f"  {line}" for line in _objections(measured))])
 
 
 def _markdown(measured: Measured) -> str:
-    summary = [f"{line[0].upper()}{line[1:]}." for line in _summary(measured)]
     return "\n".join(
         [
             f"# Benchmark of {measured.name}",
             "",
-            *summary,
+            *_sentences(measured),
             "",
             "Means over the pairs with 95 % bootstrap intervals. Figures compare only under the "
             "same hash. `true_swap` is the rendered truth; what it shows of an attribute error is "
             "the probe's own.",
             "",
-            as_markdown(lines(measured.figures, measured.notes)),
+            as_markdown(metric_table(measured.figures, measured.notes)),
             "",
             f"`swaps.jpg`: {min(SHEET_PAIRS, measured.pairs)} swaps, none picked; `regions.jpg`: "
             "one sub-dimension at a time; `photographs.jpg`, `avatars.jpg`: such sources onto "

@@ -9,20 +9,21 @@ from __future__ import annotations
 import getpass
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from facegraft.adapters import accepted_drift, registry
 from facegraft.adapters.accepted_drift import Acceptance
 from facegraft.adapters.registry import Registered
 from facegraft.core.atomic import replacing
-from facegraft.core.config import DriftParams, Params
+from facegraft.core.config import Params
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
-from facegraft.data.drift import Shift, compare
+from facegraft.data.drift import DriftReport, Shift, judge
 from facegraft.data.summary import DataSummary, SummaryError, read_summary
-from facegraft.stages.drift_page import write_page
+from facegraft.presenting.drift import drift_page
+from facegraft.presenting.pages import html
 
 REPORT, PAGE, VERDICT = "report.json", "index.html", "verdict.json"
 SUMMARY = "summary.json"
@@ -30,27 +31,6 @@ SUMMARY = "summary.json"
 
 class DriftFound(FacegraftError):
     """The data is not what the champion knows; one line with what moved and the mend."""
-
-
-@dataclass(frozen=True)
-class DriftReport:
-    """The verdict.
-
-    Attributes:
-        passed: no champion, nothing moved, or somebody accepted this data version.
-        reason: in words; one line.
-        champion: its version, or None.
-        reference: the data version that it was trained on, or None where that is not known.
-        data_version: of the data at hand.
-        shifts: every statistic that was compared.
-    """
-
-    passed: bool
-    reason: str
-    champion: str | None
-    reference: str | None
-    data_version: str
-    shifts: tuple[Shift, ...]
 
 
 def accept(project: Project, data_version: str, why: str) -> Acceptance:
@@ -98,7 +78,8 @@ def drift(project: Project, params: Params, report: Progress) -> DriftReport:
     if not found.passed:
         found = _unless_meant(found, accepted_drift.acceptance(project, current.data_version))
     report(1, 1, found.reason)
-    write_page(folder / PAGE, found, reference, current)
+    with replacing(folder / PAGE) as temporary:
+        temporary.write_text(html(drift_page(found, reference, current)), encoding="utf-8")
     _write(folder / REPORT, {**asdict(found), "shifts": [_plain(shift) for shift in found.shifts]})
     if not found.passed:
         raise DriftFound(
@@ -107,40 +88,6 @@ def drift(project: Project, params: Params, report: Progress) -> DriftReport:
         )
     _write(folder / VERDICT, {"passed": True})
     return found
-
-
-def judge(
-    current: DataSummary,
-    champion: str | None,
-    reference: DataSummary | None,
-    params: DriftParams,
-) -> DriftReport:
-    """The rule itself, on two summaries.
-
-    No champion: it holds, and says so. A champion without a summary: it fails, as nothing was
-    measured.
-    """
-    shifts = compare(reference, current, params.max_index) if reference else ()
-    moved = sorted((s for s in shifts if not s.within), key=lambda s: s.allowed - s.index)
-    if champion is None:
-        passed, reason = True, "no champion yet, so there is nothing to have drifted from"
-    elif reference is None:
-        passed, reason = (
-            False,
-            f"champion {champion} keeps no summary of the data it was trained on",
-        )
-    elif moved:
-        passed, reason = False, f"against champion {champion}: {'; '.join(map(_words, moved))}"
-    else:
-        passed, reason = True, f"{len(shifts)} statistics are as champion {champion} knows them"
-    return DriftReport(
-        passed=passed,
-        reason=reason,
-        champion=champion,
-        reference=reference.data_version if reference else None,
-        data_version=current.data_version,
-        shifts=shifts,
-    )
 
 
 def _unless_meant(found: DriftReport, given: Acceptance | None) -> DriftReport:
@@ -155,11 +102,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return "unknown"
-
-
-def _words(shift: Shift) -> str:
-    what = shift.statistic if shift.kind == "all" else f"{shift.statistic} of {shift.kind}"
-    return f"{what} moved by {shift.index:.2f} (allowed {shift.allowed:.2f})"
 
 
 def _current(project: Project) -> DataSummary:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +19,7 @@ import torch
 from facegraft.adapters.landmarks import MODEL_SHA256, Aim, Landmarker
 from facegraft.adapters.store import DataError, load_grids
 from facegraft.core.atomic import replacing
-from facegraft.core.processes import end_with_parent, workers
+from facegraft.core.parallel import parallel_map
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.data.faces import Faces
@@ -47,7 +44,8 @@ def with_readings(
         threads: `runtime.threads`.
 
     Raises:
-        LandmarkerError: the reader cannot be had. DataError: a reading process died.
+        LandmarkerError: the reader cannot be had. WorkerDied: a process was killed; what was read
+            is kept. DataError: it cannot be read back.
     """
     stacks = [np.asarray(g.images).reshape(-1, *g.images.shape[2:]) for g in grids]
     found = _readings(stacks, folder, report, threads)
@@ -102,7 +100,10 @@ def _readings(
     kept = {path: _kept(path) for path in paths}
     missing = {p: s for p, s in zip(paths, stacks, strict=True) if kept[p] is None}
     done, total = 0, sum(map(len, missing.values()))
-    for path in _read_all(missing, workers(threads)):
+    alone = total < PARALLEL_FROM
+    for path in parallel_map(
+        _read_stack, list(missing.items()), task="reading landmarks", alone=alone, threads=threads
+    ):
         done += len(missing[path])
         report(done, total, "landmarks read")
         kept[path] = _kept(path)
@@ -127,27 +128,6 @@ def _kept(path: Path) -> Readings | None:
             return Readings(held["landmarks"], held["expression"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-
-
-def _read_all(missing: dict[Path, np.ndarray], processes: int) -> Iterator[Path]:
-    """Read and keep stacks; yields their files as they are done."""
-    if sum(map(len, missing.values())) < PARALLEL_FROM or processes == 1:
-        for path, stack in missing.items():
-            yield _read_stack(path, stack)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
-        futures = [pool.submit(_read_stack, path, stack) for path, stack in missing.items()]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that reads landmarks died, perhaps out of memory; run again: what was "
-                "read is kept"
-            ) from error
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def _read_stack(path: Path, stack: np.ndarray) -> Path:

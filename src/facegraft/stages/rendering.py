@@ -5,15 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 from facegraft.adapters import store
-from facegraft.adapters.store import DataError
 from facegraft.characters import (
     RENDERING,
     Assets,
@@ -27,7 +23,7 @@ from facegraft.characters import (
 from facegraft.core.atomic import replacing
 from facegraft.core.code_hash import code_hash
 from facegraft.core.config import RenderParams
-from facegraft.core.processes import end_with_parent, workers
+from facegraft.core.parallel import parallel_map
 from facegraft.core.progress import Progress
 from facegraft.imaging.images import contact_sheet, save_picture
 
@@ -47,7 +43,7 @@ def render_dataset(folder: Path, params: RenderParams, report: Progress, threads
         threads: `runtime.threads`.
 
     Raises:
-        DataError: a render process died.
+        WorkerDied: a process was killed; finished grids are kept.
     """
     _prepare(folder, params)
     report(0, 1, "loading the character assets")
@@ -56,32 +52,13 @@ def render_dataset(folder: Path, params: RenderParams, report: Progress, threads
     per_grid = params.identities * params.attributes
     done, total = (len(specs) - len(missing)) * per_grid, len(specs) * per_grid
     report(done, total, "rendering")
-    for name in _rendered(folder, params, missing, workers(threads)):
+    todo = [(folder, params, spec) for spec in missing]
+    for name in parallel_map(
+        _render_grid, todo, task="rendering", start=_use_one_thread, threads=threads
+    ):
         done += per_grid
         report(done, total, f"rendered {name}")
     _finish(folder, params, specs)
-
-
-def _rendered(
-    folder: Path, params: RenderParams, specs: list[GridSpec], processes: int
-) -> Iterator[str]:
-    """Render and write the grids in processes of one thread; yields names as they are done."""
-    if not specs:
-        return
-    processes = min(processes, len(specs))
-    with ProcessPoolExecutor(processes, get_context("spawn"), _start_worker) as pool:
-        futures = [pool.submit(_render_grid, folder, params, spec) for spec in specs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"{folder}: a render process died, perhaps out of memory; "
-                "run again, finished grids are kept"
-            ) from error
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def recipe(params: RenderParams) -> dict[str, object]:
@@ -135,11 +112,10 @@ def renderer_version() -> str:
     return code_hash("characters")
 
 
-def _start_worker() -> None:
-    """One thread per process: the processes share the cores already."""
+def _use_one_thread() -> None:
+    """The processes share the cores already."""
     import torch
 
-    end_with_parent()
     torch.set_num_threads(1)
 
 

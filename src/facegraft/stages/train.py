@@ -29,6 +29,7 @@ from facegraft.data.grids import Grid, Person
 from facegraft.evaluation.benchmark import Pair, draw_pairs
 from facegraft.evaluation.heldout import all_below, held_out_losses
 from facegraft.evaluation.sheets import people_sheet, swap_sheet
+from facegraft.evaluation.tables import as_markdown
 from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import load_model, read_json, save_model
 from facegraft.method.model import ModelConfig
@@ -192,15 +193,13 @@ def _is_evaluated(step: int, params: Params) -> bool:
 def _note(outcome: TrainReport, params: Params) -> str:
     """The run in one look, for its page in MLflow."""
     bounds = params.train.thresholds.model_dump()
-    rows = [f"| {name} | {outcome.losses[name]:.4f} | {bounds[name]:g} |" for name in bounds]
+    rows = [(name, f"{outcome.losses[name]:.4f}", f"{bounds[name]:g}") for name in bounds]
     return "\n".join(
         [
             f"Stopped by **{outcome.stopped}** after {outcome.steps} of {params.train.steps} steps,"
             f" data `{outcome.data_version}`. Held-out swaps: `samples/`.",
             "",
-            "| held-out loss | at the end | threshold |",
-            "|---|---:|---:|",
-            *rows,
+            as_markdown((("held-out loss", "at the end", "threshold"), *rows)),
         ]
     )
 

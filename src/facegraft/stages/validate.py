@@ -15,9 +15,10 @@ from facegraft.core.config import Params, ValidateParams
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
+from facegraft.presenting.pages import html
 from facegraft.stages.validating.comparisons import nearest_pictures, sampled_margins
 from facegraft.stages.validating.data_summaries import summarise
-from facegraft.stages.validating.gate_page import write_page
+from facegraft.stages.validating.gate_page import gate_page
 from facegraft.stages.validating.statistics import image_statistics
 
 REPORT, STATISTICS, PAGE = "report.json", "statistics.parquet", "index.html"
@@ -53,7 +54,9 @@ def validate(project: Project, params: Params, report: Progress) -> GateReport:
     )
     page = project.validation / PAGE
     version = lineage.folder_md5(project.data)
-    write_page(page, verdict, manifest, statistics, project.data, version, params.validate_)
+    shown = gate_page(verdict, manifest, statistics, project.data, version, params.validate_)
+    with replacing(page) as temporary:
+        temporary.write_text(html(shown), encoding="utf-8")
     with replacing(project.validation / SUMMARY) as temporary:
         summary = summarise(manifest, statistics, version)
         temporary.write_text(summary.model_dump_json() + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ def attribute_probes(
     """Probes of this code, these params and this renderer; fitted where they are not there yet.
 
     Raises:
-        DataError: a render process died.
+        WorkerDied: a rendering process was killed.
     """
     kept = project.benchmark_data / f"probes-{_recipe(params)}.safetensors"
     try:

@@ -57,7 +57,7 @@ def benchmark_data(
         threads: `runtime.threads`.
 
     Raises:
-        DataError: a render process died.
+        WorkerDied: a rendering process was killed.
     """
     people = _grids(project, f"people-{size}", _people(params, size), report, threads)
     regions = _grids(project, f"regions-{size}", _regions(params, size), report, threads)

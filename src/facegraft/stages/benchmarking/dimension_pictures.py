@@ -12,9 +12,9 @@ from facegraft.data.grids import REGIONS, Grid
 from facegraft.evaluation.attribute_targets import READINGS
 from facegraft.evaluation.benchmark import Pair, pair_images
 from facegraft.evaluation.latent_ablation import DimensionReport, dimension_rows
-from facegraft.imaging.heat_map import Panel, heat_map
 from facegraft.imaging.images import contact_sheet, save_picture, to_uint8
 from facegraft.method.model import Model
+from facegraft.presenting.charts import Panel, heat_map
 
 ROW_PAIRS = 6
 """Pairs on the sheet of rows."""

@@ -9,22 +9,20 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from facegraft.adapters.judge import Face, Judge, rivals_of
 from facegraft.adapters.listing import Listed
-from facegraft.adapters.store import DataError, sha256
+from facegraft.adapters.store import sha256
 from facegraft.characters import canonical_landmarks
 from facegraft.core.atomic import replacing
 from facegraft.core.config import ImportParams
-from facegraft.core.processes import end_with_parent, workers
+from facegraft.core.parallel import parallel_map
 from facegraft.core.progress import Progress
 from facegraft.imaging.alignment import AlignmentError, fit_similarity, warp
 from facegraft.imaging.images import ImageError, decode_image, read_file
@@ -121,7 +119,7 @@ def examine_all(
         threads: `runtime.threads`.
 
     Raises:
-        DataError: an examining process died.
+        WorkerDied: a process was killed; what was examined is kept.
     """
     known = kept_findings(folder)
     missing = {task.fingerprint: task for task in tasks if task.fingerprint not in known}
@@ -129,7 +127,11 @@ def examine_all(
     batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
     done = len(tasks) - len(todo)
     report(done, len(tasks), "pictures examined")
-    for findings in _examined(batches, folder, params, size, workers(threads)):
+    work = [(batch, folder, params, size) for batch in batches]
+    alone = len(todo) < PARALLEL_FROM
+    for findings in parallel_map(
+        examine_batch, work, task="examining pictures", alone=alone, threads=threads
+    ):
         known |= {finding.fingerprint: finding for finding in findings}
         done += len(findings)
         report(done, len(tasks), "pictures examined")
@@ -184,32 +186,6 @@ def _keep(folder: Path, findings: Sequence[Finding], crops: Sequence[np.ndarray]
         text = json.dumps([asdict(finding) for finding in findings])
         np.savez(temporary, crops=packed, findings=np.array(text))
     return path
-
-
-def _examined(
-    batches: Sequence[Sequence[Task]],
-    folder: Path,
-    params: ImportParams,
-    size: int,
-    processes: int,
-) -> Iterator[list[Finding]]:
-    if sum(map(len, batches)) < PARALLEL_FROM or processes == 1:
-        for batch in batches:
-            yield examine_batch(batch, folder, params, size)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
-        futures = [pool.submit(examine_batch, batch, folder, params, size) for batch in batches]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "an examining process died, perhaps out of memory; run again: what was examined "
-                "is kept"
-            ) from error
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def examine_batch(

@@ -1,4 +1,4 @@
-"""What became of every file of an import: a table to read, a CSV and a JSON to keep, a sheet."""
+"""What became of every file of an import: a table and a page to read, a CSV and a JSON to keep."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pathlib import Path
 
 from facegraft.adapters import albums, store
 from facegraft.core.atomic import replacing
+from facegraft.evaluation.tables import as_text
 from facegraft.imaging.images import contact_sheet, save_picture
+from facegraft.presenting.pages import ImportPage, Picture, Table, html
 from facegraft.stages.importing.choice import Choice
 
-CSV, JSON, SHEET = "report.csv", "report.json", "crops.png"
+CSV, JSON, SHEET, PAGE = "report.csv", "report.json", "crops.png", "index.html"
 
 COLUMNS = ("file", "identity", "status", "reason", "key", "split", "found_by", "file_sha256")
 
@@ -24,7 +26,12 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 SHOWN_REASONS = 40
 """Refused files that the table names; the CSV names all."""
 
+SHOWN_ROWS = 400
+"""Rows of each of the page's tables."""
+
 SHEET_ROWS, SHEET_COLUMNS = 40, 10
+
+COUNTED = ("", "pictures", "identities")
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,15 @@ class ImportReport:
     def count(self, status: str) -> int:
         return sum(one.status == status for one in self.choices)
 
+    @property
+    def terms(self) -> str:
+        return f"{self.kind}, licence {self.licence}, consent {self.consent or 'none'}"
+
     def table(self) -> str:
         """What was taken, what was not and why, as lines of text."""
-        terms = f"{self.kind}, licence {self.licence}, consent {self.consent or 'none'}"
-        lines = [f"album {self.album}: {terms}", *_counts(self), *_found_by(self.taken)]
+        counts = as_text((COUNTED, *_counts(self))).splitlines()
+        about = (f"  {line}" for line in (*counts, *_found_by(self.taken)))
+        lines = [f"album {self.album}: {self.terms}", *about]
         refused = self.refused
         if refused:
             lines += ["", "not taken, and why"]
@@ -68,7 +80,7 @@ class ImportReport:
 
 
 def write_report(report: ImportReport, folder: Path, data_dir: Path) -> None:
-    """Write report.csv, report.json and crops.png into `folder`, each atomically."""
+    """Write report.csv, report.json, crops.png and index.html into `folder`, each atomically."""
     rows = [{name: getattr(one, name) for name in COLUMNS} for one in report.choices]
     with (
         replacing(folder / CSV) as temporary,
@@ -89,6 +101,27 @@ def write_report(report: ImportReport, folder: Path, data_dir: Path) -> None:
         temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if report.taken and (report.count("new") or not (folder / SHEET).exists()):
         _write_sheet(folder / SHEET, report.album, report.taken, data_dir)
+    with replacing(folder / PAGE) as temporary:
+        temporary.write_text(html(_page(report)), encoding="utf-8")
+
+
+def _page(report: ImportReport) -> ImportPage:
+    refused = [(one.file, one.identity, one.reason) for one in report.refused]
+    taken = [
+        (one.file, one.identity, one.status, one.key, one.split, one.found_by)
+        for one in report.taken
+    ]
+    first = f"The first {SHEET_COLUMNS} crops of the first {SHEET_ROWS} identities."
+    return ImportPage(
+        album=report.album,
+        terms=f"{report.terms}.",
+        counts=Table(COUNTED, _counts(report), figures=frozenset((1, 2))),
+        notes=[f"{note[0].upper()}{note[1:]}." for note in _found_by(report.taken)],
+        sheet=Picture(SHEET, "crops", first) if taken else None,
+        refused=Table(("file", "identity", "why"), refused[:SHOWN_ROWS]),
+        taken=Table(("file", "identity", "status", "key", "split", "found by"), taken[:SHOWN_ROWS]),
+        omitted=sum(max(0, len(some) - SHOWN_ROWS) for some in (refused, taken)),
+    )
 
 
 def _defused(cell: str) -> str:
@@ -96,27 +129,27 @@ def _defused(cell: str) -> str:
     return f"'{cell}" if cell.lstrip(" \n").startswith(FORMULA_STARTS) else cell
 
 
-def _counts(report: ImportReport) -> list[str]:
-    lines = [f"  {'':16}{'pictures':>9}{'identities':>12}"]
-    for title, chosen in (
-        ("new", [one for one in report.taken if one.status == "new"]),
-        ("held before", [one for one in report.taken if one.status == "held"]),
-        ("not taken", report.refused),
-        *(
-            (f"in {split}", [one for one in report.taken if one.split == split])
-            for split in store.SPLITS
-        ),
-    ):
-        identities = len({one.identity for one in chosen})
-        lines.append(f"  {title:16}{len(chosen):9,}{identities:12,}")
-    return lines
+def _counts(report: ImportReport) -> list[tuple[str, str, str]]:
+    """Rows below `COUNTED`."""
+    groups = {
+        "new": [one for one in report.taken if one.status == "new"],
+        "held before": [one for one in report.taken if one.status == "held"],
+        "not taken": report.refused,
+    }
+    groups |= {
+        f"in {split}": [one for one in report.taken if one.split == split] for split in store.SPLITS
+    }
+    return [
+        (title, f"{len(some):,}", f"{len({one.identity for one in some}):,}")
+        for title, some in groups.items()
+    ]
 
 
 def _found_by(taken: Sequence[Choice]) -> list[str]:
     counts = Counter(one.found_by for one in taken)
-    lines = [f"  faces: {counts['detector']:,} detected, {counts['given']:,} by given landmarks"]
+    lines = [f"faces: {counts['detector']:,} detected, {counts['given']:,} by given landmarks"]
     if counts["given"]:
-        lines.append("  the gate counts the latter as not detected (validate.min_face_detected)")
+        lines.append("the gate counts the latter as not detected (validate.min_face_detected)")
     return lines
 
 

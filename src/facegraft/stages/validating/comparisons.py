@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from facegraft.adapters.judge import EMBEDDING, Judge
 from facegraft.adapters.store import DataError
 from facegraft.core.atomic import replacing
 from facegraft.core.config import ValidateParams
-from facegraft.core.processes import end_with_parent, workers
+from facegraft.core.parallel import parallel_map
 from facegraft.core.progress import Progress
 from facegraft.data.identity_agreement import identity_margins
 from facegraft.imaging.perceptual_hash import BITS, nearest_elsewhere, unpacked
@@ -129,14 +127,13 @@ def _place(data_dir: Path, row: pd.Series) -> Place | None:
         return None
 
 
-def _embedded(places: list[Place], processes: int) -> Iterator[tuple[str, np.ndarray]]:
-    if len(places) < PARALLEL_FROM or processes == 1:
-        yield from embed(places)
-        return
-    chunks = [places[start : start + CHUNK] for start in range(0, len(places), CHUNK)]
-    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
-        for part in pool.map(embed, chunks):
-            yield from part
+def _embedded(places: list[Place], threads: int) -> Iterator[tuple[str, np.ndarray]]:
+    chunks = [(places[start : start + CHUNK],) for start in range(0, len(places), CHUNK)]
+    alone = len(places) < PARALLEL_FROM
+    for part in parallel_map(
+        embed, chunks, task="comparing identities", alone=alone, threads=threads
+    ):
+        yield from part
 
 
 def embed(places: list[Place]) -> list[tuple[str, np.ndarray]]:

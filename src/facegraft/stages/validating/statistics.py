@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from facegraft.adapters import store
 from facegraft.adapters.judge import Judge
 from facegraft.adapters.store import DataError
 from facegraft.core.atomic import replacing
-from facegraft.core.processes import end_with_parent, workers
+from facegraft.core.parallel import parallel_map
 from facegraft.core.progress import Progress
 from facegraft.imaging.perceptual_hash import fingerprint
 from facegraft.imaging.quality import brightness, clipped, sharpness
@@ -70,38 +67,22 @@ def image_statistics(
         threads: `runtime.threads`.
 
     Raises:
-        DataError: a process died.
+        WorkerDied: a process was killed.
     """
     known = _remembered(memory)
-    shards = list(_shards(data_dir, manifest))
+    shards = _shards(data_dir, manifest)
     missing = {str(digest) for digest in manifest["sha256"]} - known.keys()
     rows: list[dict[str, Any]] = []
-    processes = workers(threads) if len(missing) > PARALLEL_FROM else 1
-    for part in _measured(shards, known, processes):
+    todo = [(shard, _relevant(shard, known)) for shard in shards]
+    alone = len(missing) <= PARALLEL_FROM
+    for part in parallel_map(
+        measure_shard, todo, task="measuring pictures", alone=alone, threads=threads
+    ):
         rows += part
         report(len(rows), len(manifest), "pictures measured")
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "content_sha256", "place"])
     _remember(memory, frame, known)
     return frame.sort_values("place", ignore_index=True)[list(COLUMNS)]
-
-
-def _measured(
-    shards: list[Shard], known: Measures, processes: int
-) -> Iterator[list[dict[str, Any]]]:
-    """Statistics, shard by shard as they are done."""
-    if processes == 1:
-        yield from (measure_shard(shard, known) for shard in shards)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
-        futures = [pool.submit(measure_shard, shard, _relevant(shard, known)) for shard in shards]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError("a measuring process died, perhaps out of memory; run again") from error
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def measure_shard(shard: Shard, known: Measures) -> list[dict[str, Any]]:
