@@ -40,12 +40,12 @@ def _place(metric: str) -> int:
 
 
 def metric_table(
-    figures: Mapping[str, Cell], notes: Mapping[str, str] | None = None
+    figures: Mapping[str, Any], notes: Mapping[str, str] | None = None
 ) -> list[list[str]]:
     """Head and body of the table as cells.
 
     Args:
-        figures: keyed `row/metric`; other keys are passed over.
+        figures: keyed `row/metric`: `Cell`s; other keys are passed over.
         notes: metric -> what stands in its cells instead of figures, e.g. "not installed".
     """
     table = [["metric", *ROWS]]

@@ -22,7 +22,7 @@ from facegraft.adapters.store import sha256
 from facegraft.characters import canonical_landmarks
 from facegraft.core.atomic import replacing
 from facegraft.core.config import ImportParams
-from facegraft.core.parallel import parallel_map
+from facegraft.core.parallel import parallel_map, usable_cores
 from facegraft.core.progress import Progress
 from facegraft.imaging.alignment import AlignmentError, fit_similarity, warp
 from facegraft.imaging.images import ImageError, decode_image, read_file
@@ -98,7 +98,7 @@ def to_tasks(listed: Sequence[Listed], report: Progress, threads: int = 0) -> li
         return Task(str(one.path), digest, one.landmarks, one.problem)
 
     tasks: list[Task] = []
-    with ThreadPoolExecutor(workers(threads)) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         for done in pool.map(task, listed):
             tasks.append(done)
             report(len(tasks), len(listed), "files read")

@@ -72,7 +72,7 @@ def sampled_margins(
     if not len(places):
         return margins
     rows = manifest.iloc[places]
-    embeddings = _embeddings(data_dir, rows, memory, report, workers(threads))
+    embeddings = _embeddings(data_dir, rows, memory, report, threads)
     found = identity_margins(embeddings, rows["identity_id"].to_numpy(object))
     margins[places] = [found[str(identity)] for identity in rows["identity_id"]]
     return margins
@@ -101,7 +101,7 @@ def sample(manifest: pd.DataFrame, usable: np.ndarray, params: ValidateParams) -
 
 
 def _embeddings(
-    data_dir: Path, rows: pd.DataFrame, memory: Path, report: Progress, processes: int
+    data_dir: Path, rows: pd.DataFrame, memory: Path, report: Progress, threads: int
 ) -> np.ndarray:
     """float32 (rows, 128); a row of NaN where no face, or no picture, is found."""
     known = _remembered(memory)
@@ -111,7 +111,7 @@ def _embeddings(
         place = _place(data_dir, row)
         if digest not in known and place is not None:
             missing[digest] = place
-    for done, (digest, embedding) in enumerate(_embedded(list(missing.values()), processes)):
+    for done, (digest, embedding) in enumerate(_embedded(list(missing.values()), threads)):
         known[digest] = embedding
         report(done + 1, len(missing), "identities compared")
     if missing:
