@@ -32,7 +32,7 @@ from flows import family
 from flows.addresses import running
 from flows.services import family_record
 from tests.live_servers import Live, tune_longer, wait_for
-from tests.tiny_road import new_project, run_road
+from tests.tiny_pipeline import new_project, run_road
 
 LIST = "killed.csv"
 AT_WORK = ("PENDING", "RUNNING", "CANCELLING")

@@ -158,7 +158,7 @@ def whole_step(state: TrainState, batch: Batch, section: TrainParams) -> None:
 
 
 def update(state: TrainState, section: TrainParams) -> None:
-    trained = [*state.model.parameters(), *state.teachers.parameters()]
+    trained = [*state.model.parameters(), *state.heads.parameters()]
     nn.utils.clip_grad_norm_(trained, section.clip_norm)
     state.optimizer.step()
     follow(state.ema, state.model, section.ema_decay)

@@ -67,7 +67,7 @@ def demo(project: Project, *, keep: bool) -> int:
 def _run_road(project: Project, environment: Mapping[str, str]) -> int:
     """In a process of its own, whose last log lines reach the server before that stops."""
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.road"],
+        [sys.executable, "-m", "flows.pipeline"],
         cwd=project.root,
         env={**os.environ, **environment},
     ) as process:

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from facegraft.core.project import Project
 from tests import live_servers
-from tests import tiny_road as tiny
+from tests import tiny_pipeline as tiny
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")

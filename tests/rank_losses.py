@@ -30,7 +30,7 @@ def steps_done(steps: int) -> dict[str, Any]:
             {**metrics.losses, "gradient_norm": metrics.gradient_norm}
             for metrics in train(state, [tiny.faces()], section, PEOPLE)
         ]
-    trained = {**dict(state.model.named_parameters()), **dict(state.teachers.named_parameters())}
+    trained = {**dict(state.model.named_parameters()), **dict(state.heads.named_parameters())}
     gradients = {name: one.grad for name, one in trained.items() if one.grad is not None}
     return {
         "losses": losses,

@@ -28,7 +28,7 @@ from facegraft.core.progress import console
 from facegraft.core.project import Project
 from facegraft.stages.data import data
 from tests.live_servers import Live, start
-from tests.tiny_road import new_project
+from tests.tiny_pipeline import new_project
 
 SIZES = {
     "size": 128,

@@ -22,7 +22,7 @@ from facegraft.method.checkpoint import CheckpointError, load_model, save_model
 from facegraft.method.latents import ATTRIBUTE, IDENTITY
 from facegraft.stages import base as stage
 from facegraft.stages.base_training import base_params
-from facegraft.training.state_file import continue_from, halve_teachers, save_teachers
+from facegraft.training.state_file import continue_from, halve_heads, save_heads
 from tests import synthetic, tiny
 
 LARGEST = 16 * 2**20
@@ -58,15 +58,15 @@ def test_weights_that_are_not_the_cards_are_refused(tmp_path: Path) -> None:
 def test_training_goes_on_from_a_model_and_its_teachers(tmp_path: Path) -> None:
     before = tiny.state(seed=1)
     save_model(before.ema, tmp_path)
-    save_teachers(before.teachers, tmp_path)
-    halve_teachers(tmp_path, tmp_path)
+    save_heads(before.heads, tmp_path)
+    halve_heads(tmp_path, tmp_path)
     state = tiny.state(seed=2)
     continue_from(state, load_model(tmp_path), tmp_path)
     for mine, theirs in ((state.model, before.ema), (state.ema, before.ema)):
         for name, tensor in theirs.state_dict().items():
             assert torch.equal(mine.state_dict()[name], tensor), name
-    for name, tensor in before.teachers.state_dict().items():
-        torch.testing.assert_close(state.teachers.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+    for name, tensor in before.heads.state_dict().items():
+        torch.testing.assert_close(state.heads.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
 
 
 def test_a_model_of_other_params_is_refused_by_name(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def own(tmp_path: Path) -> Project:
     synthetic.dataset(project.data, size=32, rows=4, columns=3)
     state = tiny.state()
     save_model(state.ema, project.model)
-    save_teachers(state.teachers, project.model)
+    save_heads(state.heads, project.model)
     (project.model / "data_summary.json").write_text("{}\n", encoding="utf-8")
     (project.model / "train.json").write_text('{"steps": 4}\n', encoding="utf-8")
     return project

@@ -15,12 +15,12 @@ from facegraft.data.batches import (
     NoReadings,
     Pairs,
     as_model,
+    degraded,
     draw_block,
     draw_pairs,
     drawn_ahead,
     grid_faces,
     person_faces,
-    worn,
 )
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Mix, Person
@@ -186,7 +186,7 @@ def test_only_sources_are_worn_and_within_range() -> None:
 
 def test_wear_is_drawn_from_its_generator_alone() -> None:
     images = planes_to_tensor(tiny.faces().images[:, 0])
-    one, again, other = (worn(images, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    one, again, other = (degraded(images, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 

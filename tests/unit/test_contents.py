@@ -27,7 +27,7 @@ def shapes(faces: Faces) -> Shapes:
     torch.manual_seed(0)
     made = Shapes()
     made.mean.copy_(mean_face(faces.landmarks))
-    made.spoken.normal_(std=0.01)
+    made.covariate_weight.normal_(std=0.01)
     return made
 
 

@@ -77,7 +77,7 @@ def test_a_whole_swap_moves_the_landmarks_and_shows_the_source(
     assert (changed > 2).mean() > 0.1
     # The source's own pixels and its unwrapped copy say much the same.
     unwrapped = model.decode(model.fused(source, target))
-    assert unwrapped.sight is None
+    assert unwrapped.visibility is None
     assert (unwrapped.image - drawn.image).abs().mean() < 0.5 * (
         drawn.image - target.images
     ).abs().mean()
@@ -130,18 +130,18 @@ def test_each_of_the_eighteen_latents_modulates_a_layer(
 ) -> None:
     """Its vector alone is changed: it moves nothing but what the layers decide."""
     decoder = drawing(model)
-    assert len(decoder.judgement.layers) == 18
-    assert all(isinstance(layer, ModulatedConv) for layer in decoder.judgement.layers)
+    assert len(decoder.unet.layers) == 18
+    assert all(isinstance(layer, ModulatedConv) for layer in decoder.unet.layers)
     torch.manual_seed(0)
     seen = torch.randn(1, 36, SIDE // 2, SIDE // 2)
     vectors = torch.randn(1, 18, tiny.train_params().latent_dim)
-    before = decoder.judgement(seen, vectors)
+    before = decoder.unet(seen, vectors)
     plan = decoder.plan(model.fused(source, target))
     shown = decoder.draw(plan, power=1.0).image
     for k in range(18):
         changed = vectors.clone()
         changed[:, k] += 1
-        share, change = decoder.judgement(seen, changed)
+        share, change = decoder.unet(seen, changed)
         assert (share - before[0]).abs().max() > 1e-5, k
         assert ((change - before[1]).abs().max() > 1e-5) == (k < 15), k  # tone is decided before
         plan.vectors[:, k] += 10
@@ -197,7 +197,7 @@ def test_training_reaches_every_layer(model: Model, source: Faces, target: Faces
     (drawn.image - target.images).square().mean().backward()
     idle = [
         name
-        for name, parameter in decoder.judgement.named_parameters()
+        for name, parameter in decoder.unet.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
     model.zero_grad()

@@ -121,7 +121,7 @@ def test_training_stays_on_its_device_and_computes_there_what_it_does_here(
     with elsewhere() as device:
         state, losses = trained(device)
         held = [*state.model.state_dict().values(), *state.ema.state_dict().values()]
-        assert {one.device for one in [*held, *state.teachers.parameters()]} == {device}
+        assert {one.device for one in [*held, *state.heads.parameters()]} == {device}
     for mine, expected in zip(losses, trained(CPU)[1], strict=True):
         assert mine == pytest.approx(expected, rel=1e-3, abs=1e-9)
 

@@ -98,7 +98,7 @@ def filled() -> Exchange:
     """With buffers of noise."""
     torch.manual_seed(0)
     exchange = Exchange(REGIONS)
-    for name in ("axes", "moods", "mood_mean", "weight"):
+    for name in ("axes", "moods", "expression_mean", "weight"):
         getattr(exchange, name).normal_(std=0.05)
     return exchange
 

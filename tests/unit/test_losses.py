@@ -79,7 +79,7 @@ def test_contrast_loss_is_high_for_a_collapsed_identity() -> None:
 
 def test_teacher_loss_weighs_groups_alike_however_many_parameters_they_have() -> None:
     known = torch.tensor([[3.0, 0.0, 0.0, 0.0], [3.0, 2.0, 0.0, 0.0]])
-    value = losses.teacher_loss(torch.zeros(2, 4), known, [(0, 1), (1, 4)])
+    value = losses.parameter_loss(torch.zeros(2, 4), known, [(0, 1), (1, 4)])
     assert value.item() == pytest.approx((9 + 2 / 3) / 2)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from facegraft.imaging.alignment import Similarity
 from facegraft.imaging.images import planes_to_tensor
-from facegraft.method.decoder import Decoded, Sight, at_rest
+from facegraft.method.decoder import Decoded, Visibility, at_rest
 from facegraft.method.portrait import Portrait, draw_portrait, enlargement
 from facegraft.method.warp import pixel_centres, tone
 
@@ -57,7 +57,7 @@ def drawn(source: Portrait, target: Portrait, share: torch.Tensor | float = 1.0)
         tone=torch.zeros(1, 3, SIZE, SIZE),
         motion=torch.zeros(1, 2, SIZE, SIZE),
         target_tone=target_tone,
-        sight=Sight(places, places, plane, source_tone),
+        visibility=Visibility(places, places, plane, source_tone),
     )
 
 
@@ -132,16 +132,19 @@ def test_the_sources_hidden_half_is_shown_from_its_mirrored_place() -> None:
     source = Portrait(texture(128, 1, cell=4), similarity(0.5, 0, (64, 64)))
     target = Portrait(np.full((128, 128, 3), 128, np.uint8), source.transform)
     seen = drawn(source, target)
-    assert seen.sight is not None
-    mirrored = seen.sight.own.flip(3)
+    assert seen.visibility is not None
+    mirrored = seen.visibility.own.flip(3)
     own, other = (
-        draw_portrait(replace(seen, sight=replace(seen.sight, own=at)), source, target)
-        for at in (seen.sight.own, mirrored)
+        draw_portrait(replace(seen, visibility=replace(seen.visibility, own=at)), source, target)
+        for at in (seen.visibility.own, mirrored)
     )
     hidden = replace(
-        seen.sight, other=mirrored, share=torch.zeros(1, 1, SIZE, SIZE), tone=seen.sight.tone
+        seen.visibility,
+        other=mirrored,
+        share=torch.zeros(1, 1, SIZE, SIZE),
+        tone=seen.visibility.tone,
     )
-    shown = draw_portrait(replace(seen, sight=hidden), source, target)
+    shown = draw_portrait(replace(seen, visibility=hidden), source, target)
     np.testing.assert_array_equal(shown, other)
     assert np.abs(shown.astype(int) - own).mean() > 10
 
@@ -188,7 +191,7 @@ def test_a_face_outside_of_the_picture_leaves_it_alone() -> None:
 def test_a_swap_from_latents_alone_has_no_other_size() -> None:
     picture = Portrait(texture(100), PLACED[0])
     whole = drawn(picture, picture)
-    for lacking in (Decoded(whole.image), replace(whole, sight=None)):
+    for lacking in (Decoded(whole.image), replace(whole, visibility=None)):
         with pytest.raises(ValueError, match="no size but the model's"):
             draw_portrait(lacking, picture, picture)
 

@@ -37,7 +37,7 @@ from facegraft.training.state_file import checkpoint_recipe, load_state, save_st
 from tests import tiny
 from tests.album_pictures import PEOPLE
 
-READ = {"identity_teacher_loss", "attribute_teacher_loss", "contrast_loss", "consistency_loss"}
+READ = {"identity_parameter_loss", "attribute_parameter_loss", "contrast_loss", "consistency_loss"}
 PATENT = {"identity_loss", "attribute_loss", "mse_loss", "perceptual_loss"}
 DRAWN = PATENT | {"swap_loss", "feature_loss"}
 
@@ -85,7 +85,7 @@ def test_the_encoder_that_draws_is_the_averaged_one_and_stays() -> None:
     for encoder in (state.model.encoder, state.ema.encoder):
         assert all(torch.equal(taught[k], v) for k, v in encoder.state_dict().items())
     moved = {k for k, v in state.model.decoder.state_dict().items() if not torch.equal(v, fresh[k])}
-    assert {"exchange.weight", "judgement.share.weight"} <= moved
+    assert {"exchange.weight", "unet.share.weight"} <= moved
 
 
 def test_both_models_have_one_mean_face_and_one_geometry() -> None:
@@ -96,7 +96,7 @@ def test_both_models_have_one_mean_face_and_one_geometry() -> None:
     assert not torch.equal(mine["encoder.shapes.mean"], unfitted)
     geometry = [name for name in mine if name.startswith(("decoder.exchange", "decoder.outline"))]
     assert len(geometry) > 5
-    for name in (*geometry, "encoder.shapes.mean", "encoder.shapes.spoken"):
+    for name in (*geometry, "encoder.shapes.mean", "encoder.shapes.covariate_weight"):
         assert torch.equal(mine[name], theirs[name]), name
 
 
@@ -106,7 +106,7 @@ def test_the_average_starts_anew_with_the_drawing() -> None:
     loop = train(state, [tiny.faces()], section)
     for _ in range(3):
         next(loop)
-    name = "decoder.judgement.layers.0.conv.weight"
+    name = "decoder.unet.layers.0.conv.weight"
     before = state.model.state_dict()[name].clone()
     next(loop)
     after, averaged = state.model.state_dict()[name], state.ema.state_dict()[name]
@@ -197,7 +197,7 @@ def test_plain_vectors_learn_a_grid_by_heart() -> None:
     }
     with tiny.float64():  # a hundred steps in float32 end elsewhere on another processor
         steps = list(train(tiny.state(**changes), [tiny.faces()], tiny.train_params(**changes)))
-    for name in ("swap_loss", "identity_teacher_loss"):
+    for name in ("swap_loss", "identity_parameter_loss"):
         late = sum(m.losses[name] for m in steps[-5:]) / 5
         assert late < 0.7 * steps[0].losses[name], name
 
@@ -264,10 +264,10 @@ def test_nan_stops_before_the_weights_are_touched() -> None:
 
     unknown = tiny.faces()
     unknown.identity_code[:] = math.nan
-    refused(tiny.state(), unknown, r"step 0: .*identity_teacher_loss=nan.*images train-000/")
+    refused(tiny.state(), unknown, r"step 0: .*identity_parameter_loss=nan.*images train-000/")
     drawing = about_to_draw()
     assert isinstance(drawing.model.decoder, Decoder)
-    drawing.model.decoder.judgement.tone.bias.data.fill_(math.nan)
+    drawing.model.decoder.unet.tone.bias.data.fill_(math.nan)
     refused(drawing, tiny.faces(), r"step 1: .*swap_loss=nan.*images train-000/")
 
 
@@ -303,4 +303,4 @@ def test_wide_linear_layers_learn_at_a_smaller_rate_and_nothing_is_forgotten() -
     assert [p is wide.weight for p in groups[0.25]] == [True]
     state = tiny.state()
     held = sum(len(group["params"]) for group in state.optimizer.param_groups)
-    assert held == len([*state.model.parameters(), *state.teachers.parameters()])
+    assert held == len([*state.model.parameters(), *state.heads.parameters()])

@@ -119,8 +119,8 @@ def test_drawing_tunes_what_decides_and_moves_nothing(drawing: Model) -> None:
         assert not torch.equal(getattr(first, name), getattr(kept, name)), name
     for name in ("landmarks", "motion", "target_tone"):
         assert torch.equal(getattr(first, name), getattr(kept, name)), name
-    assert kept.sight is not None
-    held = [kept.image, kept.landmarks, kept.share, kept.sight.own, kept.sight.tone]
+    assert kept.visibility is not None
+    held = [kept.image, kept.landmarks, kept.share, kept.visibility.own, kept.visibility.tone]
     assert not any(one is None or one.requires_grad for one in held)
     assert all(torch.equal(before[k], v) for k, v in drawing.state_dict().items())
 

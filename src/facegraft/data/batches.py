@@ -219,7 +219,7 @@ def draw_pairs(
 
     `batch_pairs` of rendered characters, of which `batch_regions` take one sub-dimension where a
     grid proves such swaps; and of `batch_people` imported people one picture onto another, whose
-    truth is that other. Sources are worn as photographs are.
+    truth is that other. Sources are degraded as photographs are.
     """
     rng = np.random.default_rng((params.seed, step, 3))
     drawn = [
@@ -230,7 +230,7 @@ def draw_pairs(
     source, target, true_swap = (Faces.joined([d.faces[k] for d in drawn]) for k in range(3))
     changed = changed_pixels(*(_levels(faces.images) for faces in (true_swap, target)))
     return Pairs(
-        source=replace(source, images=worn(source.images, rng)),
+        source=replace(source, images=degraded(source.images, rng)),
         target=target,
         true_swap=true_swap,
         changed=torch.from_numpy(changed).float(),
@@ -292,7 +292,7 @@ def proven_swaps(mix: Mix) -> tuple[tuple[int, int, int], ...]:
     return ((donor, base, own), (own, base, own), (base, own, base))
 
 
-def worn(images: Tensor, rng: np.random.Generator) -> Tensor:
+def degraded(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Sources as photographs are, (P, 3, S, S) in [-1, 1]: grey, dull, flat, noisy.
 
     The truth stays what it is, so that what is wrong with a source is not taken for its face.

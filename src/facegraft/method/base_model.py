@@ -11,7 +11,7 @@ from facegraft.method.model import Model
 
 BASE = Path(__file__).parents[1] / "base_weights"
 """Holds model.safetensors (half precision), model.json, data_summary.json, pairs.jpg, card.json and
-README.md; teachers.safetensors, too, where `make base` taught the encoder."""
+README.md; parameter_heads.safetensors, too, where `make base` taught the encoder."""
 
 CARD = "card.json"
 

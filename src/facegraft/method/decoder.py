@@ -31,7 +31,7 @@ from facegraft.method.landmarks import (
     mirrored_landmarks,
 )
 from facegraft.method.latents import Layout
-from facegraft.method.outline import Outer, Outline, motion_features, own_features
+from facegraft.method.outline import OuterLandmarks, Outline, motion_features, own_features
 from facegraft.method.shapes import Shapes
 from facegraft.method.unwrap import plane_places, unwrapped
 from facegraft.method.warp import (
@@ -78,7 +78,7 @@ WHOLE = Strength()
 
 
 @dataclass(frozen=True)
-class Sight:
+class Visibility:
     """Where a swap's pixels lie in the source.
 
     Attributes:
@@ -104,7 +104,7 @@ class Plan:
         shown: the swap's mesh, for what else is to be warped along.
         detail: (B, 3, S, S), the source's, warped. face: (B, 1, S, S) in [0, 1], where it may show.
         known: (B, 1, S, S) in [0, 1], where tone may be added.
-        sight: how the source's own pixels come there; None where its unwrapped copy is shown.
+        visibility: how the source's own pixels come there; None where its unwrapped copy is shown.
     """
 
     vectors: Tensor
@@ -115,7 +115,7 @@ class Plan:
     detail: Tensor
     face: Tensor
     known: Tensor
-    sight: Sight | None = None
+    visibility: Visibility | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Decoded:
         landmarks: (B, 478, 3), where the swap's landmarks were asked to lie.
         share: (B, 1, S, S) in [0, 1], of the source's detail. tone: (B, 3, S, S), added.
         motion: (B, 2, S, S), see `Plan.target_motion`. target_tone: (B, 3, S, S), of the target
-            so moved. sight: see `Plan`.
+            so moved. visibility: see `Plan`.
 
     All but the image are None where the decoder paints.
     """
@@ -138,7 +138,7 @@ class Decoded:
     tone: Tensor | None = None
     motion: Tensor | None = None
     target_tone: Tensor | None = None
-    sight: Sight | None = None
+    visibility: Visibility | None = None
 
 
 class ModulatedConv(nn.Module):
@@ -160,7 +160,7 @@ class ModulatedConv(nn.Module):
         return F.leaky_relu(self.norm(self.conv(x)) * (1 + scale) + shift, 0.2)
 
 
-class Judgement(nn.Module):
+class BlendUNet(nn.Module):
     """The U-Net of 18 modulated convolutions: whose detail, what tone.
 
     It decides coarsely, the share at half the picture's side and the tone at a quarter, so that
@@ -218,7 +218,7 @@ class Decoder(nn.Module):
         self._shared = (shapes,)  # in a tuple: its weights are the encoder's
         self.exchange = Exchange(contents.regions)
         self.outline = Outline(len(layout.contents) * layout.vector)
-        self.judgement = Judgement(layout.vector, channels)
+        self.unet = BlendUNet(layout.vector, channels)
 
     @property
     def shapes(self) -> Shapes:
@@ -289,18 +289,18 @@ class Decoder(nn.Module):
         share = seen.clamp(0.0, 1.0)
         shown = share * _read_at(source.images, own) + (1 - share) * _read_at(source.images, other)
         low = tone(shown)
-        return replace(plan, detail=shown - low, sight=Sight(own, other, share, low))
+        return replace(plan, detail=shown - low, visibility=Visibility(own, other, share, low))
 
     def draw(self, plan: Plan, *, power: float = POWER, strength: Strength = WHOLE) -> Decoded:
         """Decide and draw."""
-        bent = warped(plan.target.images, plan.target_motion)
-        logits, change = self.judgement(self._seen(plan, bent), plan.vectors)
+        moved_target = warped(plan.target.images, plan.target_motion)
+        logits, change = self.unet(self._unet_input(plan, moved_target), plan.vectors)
         share = torch.sigmoid(resized(logits, self.size))
         share = (1 - (1 - share) ** power) * plan.face * strength.detail
         whole = max(strength.detail, strength.shape)  # tone blends in what either brings
         change = resized(change, self.size, "bicubic") * plan.known * whole
-        low = tone(bent)
-        image = bent + share * (plan.detail - (bent - low)) + change
+        low = tone(moved_target)
+        image = moved_target + share * (plan.detail - (moved_target - low)) + change
         return Decoded(
             image=image.clamp(-1.0, 1.0),
             landmarks=plan.landmarks,
@@ -308,12 +308,12 @@ class Decoder(nn.Module):
             tone=change,
             motion=plan.target_motion,
             target_tone=low,
-            sight=plan.sight,
+            visibility=plan.visibility,
         )
 
-    def _seen(self, plan: Plan, bent: Tensor) -> Tensor:
+    def _unet_input(self, plan: Plan, moved_target: Tensor) -> Tensor:
         """What the U-Net sees: (B, 36, S/2, S/2)."""
-        fine = torch.cat([bent, plan.detail * plan.face, plan.face, plan.known], dim=1)
+        fine = torch.cat([moved_target, plan.detail * plan.face, plan.face, plan.known], dim=1)
         coarse = torch.cat([plan.target_motion, plan.face, plan.known], dim=1)
         return torch.cat([F.pixel_unshuffle(fine, 2), F.avg_pool2d(coarse, 2)], dim=1)
 
@@ -331,24 +331,24 @@ class Decoder(nn.Module):
 
     def _outer(
         self, difference: Tensor, own: Tensor, target: Faces, vectors: Tensor, taken: Tensor
-    ) -> Outer:
+    ) -> OuterLandmarks:
         _, _, turn = canonical(target.landmarks, self.shapes.mean)
-        said = self.exchange.modulation(turn, target.expression)
+        modulation = self.exchange.modulation(turn, target.expression)
         shape = (own - self.shapes.mean).flatten(1) @ self.exchange.axes
-        heard = self.exchange.heard(difference, turn, target.expression)
+        features = self.exchange.features(difference, turn, target.expression)
         flat = vectors.flatten(1)
         regions = self.contents.regions
         face = taken[:, regions.index(FACE)] if FACE in regions else taken[:, 0] * 0
         return self.outline(
-            own_features(said, shape, flat),
-            motion_features(heard, flat),
+            own_features(modulation, shape, flat),
+            motion_features(features, flat),
             target.landmarks,
             self.shapes.mean,
             face,
         )
 
     def _motion(
-        self, swap: Tensor, target: Tensor, outer: Outer, shown: Raster, inside: Tensor
+        self, swap: Tensor, target: Tensor, outer: OuterLandmarks, shown: Raster, inside: Tensor
     ) -> tuple[Tensor, Tensor]:
         """From a pixel of the swap to where the target has it, and where that is known."""
         back = (target - swap)[..., :2]

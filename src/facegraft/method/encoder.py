@@ -19,7 +19,7 @@ from facegraft.data.faces import Faces
 from facegraft.method.contents import Contents
 from facegraft.method.landmarks import LANDMARKS, canonical
 from facegraft.method.latents import NUM_LATENTS, Layout
-from facegraft.method.shapes import TOLD, Shapes, told
+from facegraft.method.shapes import COVARIATES, Shapes, covariates
 
 FINEST = 32
 """Pixels of the encoder's first stage, whatever the picture's size."""
@@ -144,7 +144,7 @@ class Encoder(nn.Module):
         self.shapes = Shapes() if contents is not None else None
         self.contents = contents
         if contents is not None:
-            measures = 3 * LANDMARKS + TOLD
+            measures = 3 * LANDMARKS + COVARIATES
             self.measured = nn.Sequential(
                 nn.BatchNorm1d(measures, affine=False),
                 nn.Linear(measures, HIDDEN // 2),
@@ -195,7 +195,7 @@ class Encoder(nn.Module):
         summary = self.summary(features.pooled)
         if self.shapes is not None:
             shape, _, turn = canonical(faces.landmarks, self.shapes.mean)
-            measures = torch.cat([shape.flatten(1), told(turn, faces.expression)], dim=1)
+            measures = torch.cat([shape.flatten(1), covariates(turn, faces.expression)], dim=1)
             summary = summary + self.measured(measures)
         summary = F.leaky_relu(summary, 0.2)
         colours = self.colours(features.colours)

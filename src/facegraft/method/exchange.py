@@ -1,8 +1,8 @@
 """Where a swap's landmarks lie: the target's own, moved by how the source's shape differs.
 
-A regression, learnt from readings of rendered true swaps without decoding a picture. It hears the
-difference of two shapes only, so that it is silent where they are one, and how the target is
-turned and what it expresses, so that the source's features adapt to that [0099]-[0100].
+A linear regression, fitted to landmarks of rendered true swaps without decoding a picture. It is
+linear in the difference of two shapes, so it is 0 where they are equal; pose and expression of the
+target modulate it, so that the source's features adapt to them [0099]-[0100].
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, canonical, member
 SHAPES = 64
 """Principal axes of the shapes of faces that are told apart."""
 
-MOODS = 10
+EXPRESSION_AXES = 10
 """Principal axes of the target's expression by which a motion is modulated."""
 
-MODULATIONS = 1 + 3 + MOODS
+MODULATIONS = 1 + 3 + EXPRESSION_AXES
 
 
 class Exchange(nn.Module):
@@ -27,13 +27,14 @@ class Exchange(nn.Module):
     Shapes are (B, 478, 3) in the mean face's frame, see `shapes.Shapes`.
 
     Attributes:
-        axes: (3 * 478, SHAPES). moods: (52, MOODS), mood_mean: (52,). weight: what each feature
-            moves, (MODULATIONS * SHAPES, 3 * 478). membership: (478, R), see `landmarks`.
+        axes: (3 * 478, SHAPES), of shape differences. expression_axes: (52, EXPRESSION_AXES),
+            expression_mean: (52,). weight: the regression from features to motion,
+            (MODULATIONS * SHAPES, 3 * 478). membership: (478, R), see `landmarks`.
     """
 
     axes: Tensor
-    moods: Tensor
-    mood_mean: Tensor
+    expression_axes: Tensor
+    expression_mean: Tensor
     weight: Tensor
     membership: Tensor
 
@@ -41,8 +42,8 @@ class Exchange(nn.Module):
         super().__init__()
         flat = 3 * LANDMARKS
         self.register_buffer("axes", torch.zeros(flat, SHAPES))
-        self.register_buffer("moods", torch.zeros(EXPRESSIONS, MOODS))
-        self.register_buffer("mood_mean", torch.zeros(EXPRESSIONS))
+        self.register_buffer("expression_axes", torch.zeros(EXPRESSIONS, EXPRESSION_AXES))
+        self.register_buffer("expression_mean", torch.zeros(EXPRESSIONS))
         self.register_buffer("weight", torch.zeros(MODULATIONS * SHAPES, flat))
         known = torch.from_numpy(memberships(regions)).to(self.weight.dtype)
         self.register_buffer("membership", known, persistent=False)
@@ -59,18 +60,18 @@ class Exchange(nn.Module):
             mean: (478, 3), the mean face.
         """
         _, scale, turn = canonical(landmarks, mean)
-        heard = self.heard(difference, turn, expression)
-        moved = (heard @ self.weight).view_as(landmarks)  # in the mean face's frame
+        features = self.features(difference, turn, expression)
+        moved = (features @ self.weight).view_as(landmarks)  # in the mean face's frame
         share = taken @ self.membership.T  # (B, 478)
         return landmarks + share[..., None] * (moved @ turn) / scale[:, None, None]
 
-    def heard(self, difference: Tensor, turn: Tensor, expression: Tensor) -> Tensor:
+    def features(self, difference: Tensor, turn: Tensor, expression: Tensor) -> Tensor:
         """Features of a regression that is linear in the difference: (B, MODULATIONS * SHAPES)."""
         shape = difference.flatten(1) @ self.axes  # (B, SHAPES)
         return (self.modulation(turn, expression)[:, :, None] * shape[:, None]).flatten(1)
 
     def modulation(self, turn: Tensor, expression: Tensor) -> Tensor:
-        """One, the head's turn by three elements of its matrix, the mood: (B, MODULATIONS)."""
+        """One, the head's turn (three elements of its matrix), the expression: (B, MODULATIONS)."""
         head = torch.stack([turn[:, 0, 2], turn[:, 1, 2], turn[:, 0, 1]], dim=1)
-        mood = (expression - self.mood_mean) @ self.moods
-        return torch.cat([torch.ones_like(head[:, :1]), head, mood], dim=1)
+        expression_part = (expression - self.expression_mean) @ self.expression_axes
+        return torch.cat([torch.ones_like(head[:, :1]), head, expression_part], dim=1)

@@ -132,24 +132,24 @@ def memberships(regions: tuple[str, ...]) -> np.ndarray:
     """
     places = face_mesh().positions[:, :2]
     scale = np.ptp(places[:, 1]) / 2
-    said = np.full((LANDMARKS, len(regions)), 1e-6)
+    weights = np.full((LANDMARKS, len(regions)), 1e-6)
     if FACE in regions:
-        said[:, regions.index(FACE)] = 0.5
+        weights[:, regions.index(FACE)] = 0.5
     for column, region in enumerate(regions):
         if region not in SEEDS:
             continue
         seeds = [seed for seed in SEEDS[region] if seed < SURFACE]
         gap = np.linalg.norm(places[:, None] - places[None, seeds], axis=2).min(axis=1)
-        said[:SURFACE, column] = np.exp(-np.log(2) * (gap / (REACH * scale)) ** 2) + 1e-6
+        weights[:SURFACE, column] = np.exp(-np.log(2) * (gap / (REACH * scale)) ** 2) + 1e-6
     whole = np.eye(len(regions))
     for column, region in enumerate(regions):
         if region in SEEDS:
-            said[list(SEEDS[region])] = whole[column]
+            weights[list(SEEDS[region])] = whole[column]
     if FACE in regions:
-        said[list(OVAL)] = whole[regions.index(FACE)]
+        weights[list(OVAL)] = whole[regions.index(FACE)]
         if "eyes" not in regions:
-            said[SURFACE:] = whole[regions.index(FACE)]
-    sharp = said**4
+            weights[SURFACE:] = whole[regions.index(FACE)]
+    sharp = weights**4
     return np.asarray(sharp / sharp.sum(axis=1, keepdims=True), np.float32)
 
 

@@ -85,7 +85,7 @@ def feature_loss(drawn: Mapping[int, Tensor], wanted: Mapping[int, Tensor]) -> T
     ).mean()
 
 
-def teacher_loss(read: Tensor, known: Tensor, groups: Iterable[tuple[int, int]]) -> Tensor:
+def parameter_loss(read: Tensor, known: Tensor, groups: Iterable[tuple[int, int]]) -> Tensor:
     """Squared error of the renderer's parameters read back from latents, the mean over groups.
 
     A group of many parameters that no picture shows does not outweigh one of few.

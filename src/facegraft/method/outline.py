@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from facegraft.method.exchange import MODULATIONS, SHAPES
 from facegraft.method.landmarks import canonical
 
-POINTS = 160
+OUTER_LANDMARKS = 160
 """Points about the face, at most; those that a dataset lacks weigh nothing."""
 
 
 @dataclass(frozen=True)
-class Outer:
+class OuterLandmarks:
     """Points about B faces, in the picture.
 
     Attributes:
-        places: (B, POINTS, 2), the target's. motion: (B, POINTS, 2), to where the swap has them.
-        seen: (B, POINTS) in [0, 1].
+        places: (B, OUTER_LANDMARKS, 2), the target's.
+        motion: (B, OUTER_LANDMARKS, 2), to where the swap has them.
+        seen: (B, OUTER_LANDMARKS) in [0, 1].
     """
 
     places: Tensor
@@ -47,12 +48,12 @@ class Outline(nn.Module):
         super().__init__()
         own = 1 + MODULATIONS + SHAPES + vectors
         moved = MODULATIONS * SHAPES + vectors
-        self.register_buffer("place", torch.zeros(own, 3 * POINTS))
-        self.register_buffer("move", torch.zeros(moved, 2 * POINTS))
+        self.register_buffer("place", torch.zeros(own, 3 * OUTER_LANDMARKS))
+        self.register_buffer("move", torch.zeros(moved, 2 * OUTER_LANDMARKS))
 
     def forward(
         self, own: Tensor, moved: Tensor, landmarks: Tensor, mean: Tensor, taken: Tensor
-    ) -> Outer:
+    ) -> OuterLandmarks:
         """Where the points lie and how they move.
 
         Args:
@@ -63,10 +64,10 @@ class Outline(nn.Module):
         """
         _, scale, _ = canonical(landmarks, mean)
         scale = scale[:, None, None]
-        placed = (own @ self.place).view(len(own), POINTS, 3)
+        placed = (own @ self.place).view(len(own), OUTER_LANDMARKS, 3)
         places = placed[..., :2] / scale + landmarks[..., :2].mean(dim=1, keepdim=True)
-        motion = (moved @ self.move).view(len(own), POINTS, 2) / scale
-        return Outer(places, motion * taken[:, None, None], placed[..., 2].clamp(0.0, 1.0))
+        motion = (moved @ self.move).view(len(own), OUTER_LANDMARKS, 2) / scale
+        return OuterLandmarks(places, motion * taken[:, None, None], placed[..., 2].clamp(0.0, 1.0))
 
 
 def own_features(modulation: Tensor, shape: Tensor, vectors: Tensor) -> Tensor:
@@ -78,6 +79,6 @@ def own_features(modulation: Tensor, shape: Tensor, vectors: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(shape[:, :1]), modulation, shape, vectors], dim=1)
 
 
-def motion_features(heard: Tensor, vectors: Tensor) -> Tensor:
+def motion_features(features: Tensor, vectors: Tensor) -> Tensor:
     """What says how they move: (B, MODULATIONS * SHAPES) of the exchange, and vectors (B, V)."""
-    return torch.cat([heard, vectors], dim=1)
+    return torch.cat([features, vectors], dim=1)

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from facegraft.imaging.alignment import Similarity
-from facegraft.method.decoder import Decoded, Sight
+from facegraft.method.decoder import Decoded, Visibility
 from facegraft.method.warp import pixel_centres
 
 STILL = 1e-4
@@ -42,16 +42,16 @@ def draw_portrait(decoded: Decoded, source: Portrait, target: Portrait) -> np.nd
     """The swap in the target's whole picture, uint8 (H, W, 3).
 
     Args:
-        decoded: one swap, drawn with the source's own pixels (`Decoded.sight`).
+        decoded: one swap, drawn with the source's own pixels (`Decoded.visibility`).
 
     Raises:
         ValueError: the swap was painted from latents alone.
     """
     drawn = (decoded.motion, decoded.share, decoded.tone, decoded.target_tone)
-    if any(one is None for one in drawn) or decoded.sight is None:
+    if any(one is None for one in drawn) or decoded.visibility is None:
         raise ValueError("a swap without the pictures' own pixels has no size but the model's")
     motion, share, change, target_tone = (_plane(one) for one in drawn if one is not None)
-    sight = decoded.sight
+    visibility = decoded.visibility
     size = motion.shape[0]
     top, left, bottom, right = _box(target, size)
     picture = target.pixels.copy()
@@ -59,14 +59,14 @@ def draw_portrait(decoded: Decoded, source: Portrait, target: Portrait) -> np.nd
         return picture
     here = _places(target, (top, left, bottom, right))  # (h, w, 2), pixels of the crop
     moved = _enlarged(motion, here) * (size / 2)
-    bent = _from_picture(target, here + moved)
-    shown = _shown(sight, source, target, here)
+    moved_target = _from_picture(target, here + moved)
+    shown = _shown(visibility, source, target, here)
     decided = _enlarged(share, here)[..., None].clip(0.0, 1.0)
-    detail = (shown - _levels(_enlarged(_plane(sight.tone), here))) - (
-        bent - _levels(_enlarged(target_tone, here))
+    detail = (shown - _levels(_enlarged(_plane(visibility.tone), here))) - (
+        moved_target - _levels(_enlarged(target_tone, here))
     )
     added = _enlarged(change, here)
-    image = bent + decided * detail + added * 127.5
+    image = moved_target + decided * detail + added * 127.5
     touched = (
         (np.abs(moved).max(axis=2) > STILL)
         | (decided[..., 0] > STILL)
@@ -84,35 +84,37 @@ def bent_source(
     """What `draw_portrait` takes the source's detail from.
 
     Returns:
-        Rows and columns of the target's picture; there, the source bent alone, float32 (h, w, 3) in
-        8-bit levels; and its share in the swap, float32 (h, w) in [0, 1].
+        Rows and columns of the target's picture; there, the source warped alone, float32 (h, w, 3)
+        in 8-bit levels; and its share in the swap, float32 (h, w) in [0, 1].
 
     Raises:
         ValueError: as `draw_portrait`.
     """
-    if decoded.sight is None or decoded.share is None:
+    if decoded.visibility is None or decoded.share is None:
         raise ValueError("a swap without the pictures' own pixels has no size but the model's")
     share = _plane(decoded.share)
     top, left, bottom, right = box = _box(target, share.shape[0])
     here = _places(target, box)
-    shown = _shown(decoded.sight, source, target, here)
+    shown = _shown(decoded.visibility, source, target, here)
     part = (slice(top, bottom), slice(left, right))
     return part, shown, _enlarged(share, here).clip(0.0, 1.0)
 
 
-def _shown(sight: Sight, source: Portrait, target: Portrait, here: np.ndarray) -> np.ndarray:
+def _shown(
+    visibility: Visibility, source: Portrait, target: Portrait, here: np.ndarray
+) -> np.ndarray:
     """The source's pixels where the swap has them, its hidden half from the other one: (h, w, 3).
 
     Enlarged is how far they lie, not where: OpenCV reads a field at a 32nd of its pixel, which is a
     part of a pixel of a large picture.
     """
-    size = sight.share.shape[-1]
+    size = visibility.share.shape[-1]
     at_crop = pixel_centres(size).numpy()
     own, other = (
         _from_picture(source, here + _enlarged(_plane(one) - at_crop, here) * (size / 2), target)
-        for one in (sight.own, sight.other)
+        for one in (visibility.own, visibility.other)
     )
-    mixed = _enlarged(_plane(sight.share), here)[..., None]
+    mixed = _enlarged(_plane(visibility.share), here)[..., None]
     return np.asarray(mixed * own + (1 - mixed) * other)
 
 

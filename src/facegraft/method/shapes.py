@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from facegraft.core.device import exactly
 from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, canonical
 
-TOLD = 9 + EXPRESSIONS
+COVARIATES = 9 + EXPRESSIONS
 """What a reading says of a face besides its shape: the turn's matrix, and the expression."""
 
 
@@ -16,18 +16,19 @@ class Shapes(nn.Module):
     """The mean face, and how one person's shapes differ; fitted in closed form, not by gradients.
 
     Attributes:
-        mean: (478, 3). told_mean: (TOLD,). spoken: (TOLD, 3 * 478), a regression.
+        mean: (478, 3). covariate_mean: (COVARIATES,).
+        covariate_weight: (COVARIATES, 3 * 478), the regression of shape on pose and expression.
     """
 
     mean: Tensor
-    told_mean: Tensor
-    spoken: Tensor
+    covariate_mean: Tensor
+    covariate_weight: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.randn(LANDMARKS, 3))
-        self.register_buffer("told_mean", torch.zeros(TOLD))
-        self.register_buffer("spoken", torch.zeros(TOLD, 3 * LANDMARKS))
+        self.register_buffer("covariate_mean", torch.zeros(COVARIATES))
+        self.register_buffer("covariate_weight", torch.zeros(COVARIATES, 3 * LANDMARKS))
 
     @exactly()
     def forward(self, landmarks: Tensor, expression: Tensor) -> Tensor:
@@ -37,10 +38,10 @@ class Shapes(nn.Module):
             landmarks: (B, 478, 3) in a picture. expression: (B, 52).
         """
         shape, _, turn = canonical(landmarks, self.mean)
-        said = (told(turn, expression) - self.told_mean) @ self.spoken
-        return shape - said.view_as(shape)
+        explained = (covariates(turn, expression) - self.covariate_mean) @ self.covariate_weight
+        return shape - explained.view_as(shape)
 
 
-def told(turn: Tensor, expression: Tensor) -> Tensor:
-    """(B, 3, 3) and (B, 52) -> (B, TOLD)."""
+def covariates(turn: Tensor, expression: Tensor) -> Tensor:
+    """(B, 3, 3) and (B, 52) -> (B, COVARIATES)."""
     return torch.cat([turn.flatten(1), expression], dim=1)

@@ -152,8 +152,8 @@ def _tuned_parameters(decoder: nn.Module) -> list[Tensor]:
     """What decides at the finest resolution; the coarse layers hold what makes it a face."""
     decoder.requires_grad_(False)
     if isinstance(decoder, Decoder):
-        judgement = decoder.judgement
-        modules = [*judgement.layers[12:], judgement.share, judgement.tone]
+        unet = decoder.unet
+        modules = [*unet.layers[12:], unet.share, unet.tone]
     else:
         modules = [*decoder.get_submodule("layers").children()][6:]
         modules += [decoder.get_submodule("fine"), decoder.get_submodule("paint")]

@@ -60,8 +60,8 @@ def plane_places() -> Tensor:
 def region_pixels(regions: tuple[str, ...]) -> tuple[Tensor, ...]:
     """The pixels of the plane that belong to each region: int64 (m_r,) each, flattened, a
     partition of all that the mesh covers."""
-    said = plane_raster().spread(torch.from_numpy(memberships(regions))[None])[0]
-    owner = said.argmax(dim=0).flatten()
+    membership = plane_raster().spread(torch.from_numpy(memberships(regions))[None])[0]
+    owner = membership.argmax(dim=0).flatten()
     inside = plane_raster().inside.flatten()
     return tuple(
         torch.nonzero((owner == column) & inside).flatten() for column in range(len(regions))

@@ -32,7 +32,7 @@ from facegraft.stages.import_pictures import Terms, import_pictures
 from facegraft.stages.landmarks import read_split
 from facegraft.stages.promote import measured
 from facegraft.stages.validate import validate
-from facegraft.training.state_file import halve_teachers
+from facegraft.training.state_file import halve_heads
 
 SHEET, SHEET_PAIRS = "pairs.jpg", 64
 """Held-out swaps in the order of the benchmark, none picked."""
@@ -183,7 +183,7 @@ def _write(
     """The card comes last: without it, or with another one, the weights are refused."""
     history = read_json(folder / CARD).get("history", []) if (folder / CARD).exists() else []
     save_model(model, folder, half=True)
-    halve_teachers(own.model, folder)
+    halve_heads(own.model, folder)
     with replacing(folder / DATA_SUMMARY) as path:
         path.write_bytes((own.model / DATA_SUMMARY).read_bytes())
     grids = read_split(own, "test", report, params.runtime.threads)

@@ -30,8 +30,8 @@ from facegraft.training.state_file import (
     checkpoint_recipe,
     continue_from,
     load_state,
+    save_heads,
     save_state,
-    save_teachers,
 )
 
 CODE = ("characters", "core/device.py", "core/ranks.py", "data", "imaging", "method", "training")
@@ -96,7 +96,7 @@ def train_weights(
         if late:
             break
     save_model(state.ema, own.model)
-    save_teachers(state.teachers, own.model)
+    save_heads(state.heads, own.model)
     with replacing(own.model / "train.json") as temporary:
         temporary.write_text(json.dumps({"steps": state.step}) + "\n", encoding="utf-8")
     return state.step, section.steps

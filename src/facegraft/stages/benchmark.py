@@ -46,8 +46,8 @@ from facegraft.presenting.pages import BenchmarkPage, Picture, Table, html
 from facegraft.stages.benchmarking.attribute_probes import attribute_probes
 from facegraft.stages.benchmarking.data import BenchmarkData, benchmark_data
 from facegraft.stages.benchmarking.dimension_pictures import HEAT_MAP, ROWS, write_dimensions
-from facegraft.stages.benchmarking.foreign_sources import avatars, photographs
 from facegraft.stages.benchmarking.galleries import gallery
+from facegraft.stages.benchmarking.unpaired_sources import avatars, photographs
 from facegraft.stages.inputs import Eyes
 from facegraft.stages.landmarks import read_crop
 

@@ -68,7 +68,7 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
 def _promote(project: Project, params: Params, report: Progress) -> Decision:
     benchmark, calibration = _own_benchmark(project), _own_calibration(project)
     if params.train.init == "base":
-        _enthrone_base(project, params, report)
+        _bootstrap_champion(project, params, report)
     before = registry.champion(project)
     unchanged = before is not None and before.sha256 == registry.fingerprint(project.model)
     stands = unchanged and _decided(project, before)
@@ -93,7 +93,7 @@ def _promote(project: Project, params: Params, report: Progress) -> Decision:
     return decision
 
 
-def _enthrone_base(project: Project, params: Params, report: Progress) -> None:
+def _bootstrap_champion(project: Project, params: Params, report: Progress) -> None:
     """Where there is no champion yet, the shipped weights are the first, if the gate lets them.
 
     So whoever trains on from them is compared with them, and swaps can be had from the start.

@@ -263,7 +263,7 @@ def _whole(decoded: Decoded, source: Input, target: Input) -> np.ndarray:
     """The swap in the target's whole picture, uint8 (H, W, 3)."""
     if target.key is not None:
         return to_uint8(decoded.image[0])
-    if decoded.sight is None:  # painted from latents: the crop is laid over the picture
+    if decoded.visibility is None:  # painted from latents: the crop is laid over the picture
         image = to_uint8(decoded.image[0])
         return paste(image, target.portrait.transform, target.portrait.pixels)
     return draw_portrait(decoded, source.portrait, target.portrait)

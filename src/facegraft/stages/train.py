@@ -40,8 +40,8 @@ from facegraft.training.state_file import (
     checkpoint_recipe,
     continue_from,
     load_state,
+    save_heads,
     save_state,
-    save_teachers,
 )
 
 CODE = ("core/device.py", "core/ranks.py", "data", "imaging", "method", "training")
@@ -58,14 +58,14 @@ class Faces:
     Attributes:
         grids, people: rendered and imported faces of the train split.
         held_out, pairs: rendered faces of the validation split, and the swaps drawn from them.
-        strangers: imported people of the validation split; those of train where it has none.
+        held_out_people: imported people of the validation split; those of train where it has none.
     """
 
     grids: Sequence[Grid]
     people: Sequence[Person]
     held_out: Sequence[Grid]
     pairs: Sequence[Pair]
-    strangers: Sequence[Person]
+    held_out_people: Sequence[Person]
 
 
 class TrainReport(Section):
@@ -137,7 +137,7 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
         with _naming_what_is_good(project, state, recipe, run):
             losses, stopped = _fit(project, params, state, faces, recipe, run, report)
         save_model(state.ema, project.model)
-        save_teachers(state.teachers, project.model)
+        save_heads(state.heads, project.model)
         _keep_data_summary(project)
         outcome = TrainReport(
             stopped=stopped,
@@ -163,13 +163,13 @@ def _faces(project: Project, params: Params, report: Progress) -> Faces:
     pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     if not params.train.batch_people:
         return Faces(grids, (), held_out, pairs, ())
-    people, strangers = (
+    people, held_out_people = (
         people_with_readings(
             load_people(project.data, split, grids[0].size), project.landmarks, report, threads
         )
         for split in ("train", "validation")
     )
-    return Faces(grids, people, held_out, pairs, strangers or people)
+    return Faces(grids, people, held_out, pairs, held_out_people or people)
 
 
 def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -> TrainReport:
@@ -274,8 +274,8 @@ def _log_sheets(run: Run, state: TrainState, faces: Faces) -> None:
     pairs = faces.pairs[:SHEET_PAIRS]
     sheet = swap_sheet(state.ema, faces.held_out, pairs)
     run.log_image(sheet, f"samples/step-{state.step:06d}.png")
-    if faces.strangers:
-        sheet = people_sheet(state.ema, faces.strangers, faces.held_out, pairs)
+    if faces.held_out_people:
+        sheet = people_sheet(state.ema, faces.held_out_people, faces.held_out, pairs)
         run.log_image(sheet, f"samples/people-step-{state.step:06d}.png")
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegraft.method.exchange import MOODS, SHAPES, Exchange
+from facegraft.method.exchange import EXPRESSION_AXES, SHAPES, Exchange
 from facegraft.method.landmarks import canonical, mean_face
-from facegraft.method.shapes import Shapes, told
+from facegraft.method.shapes import Shapes, covariates
 
 PAIRS = 1500
 """Pairs drawn from every grid."""
 
 RIDGE = 100.0
 
-MOOD_RIDGE = 20.0
+EXPRESSION_RIDGE = 20.0
 
 FAINT = 1e-3
 """Deviation along an axis, over that along the first one, below which it says nothing."""
@@ -44,14 +44,14 @@ def fit_shapes(shapes: Shapes, grids: Sequence[Album], photographs: Sequence[Alb
     faces = torch.cat([grid.landmarks.flatten(0, 1) for grid in grids])
     shapes.mean.copy_(mean_face(_thinned(faces)))
     every = [_within(shapes, album) for album in (*grids, *photographs)]
-    said = torch.cat([album_told.flatten(0, 1) for album_told, _ in every])
-    shapes.told_mean.copy_(said.mean(0))
-    heard, moved = (
+    covariate_rows = torch.cat([album_covariates.flatten(0, 1) for album_covariates, _ in every])
+    shapes.covariate_mean.copy_(covariate_rows.mean(0))
+    features, moved = (
         torch.cat([(one - one.mean(1, keepdim=True)).flatten(0, 1) for one in column]).double()
         for column in zip(*every, strict=True)
     )
-    gram = heard.T @ heard + RIDGE * torch.eye(heard.shape[1], dtype=torch.float64)
-    shapes.spoken.copy_(torch.linalg.solve(gram, heard.T @ moved))
+    gram = features.T @ features + RIDGE * torch.eye(features.shape[1], dtype=torch.float64)
+    shapes.covariate_weight.copy_(torch.linalg.solve(gram, features.T @ moved))
 
 
 def _thinned(faces: Tensor, count: int = 8000) -> Tensor:
@@ -59,11 +59,11 @@ def _thinned(faces: Tensor, count: int = 8000) -> Tensor:
 
 
 def _within(shapes: Shapes, album: Album) -> tuple[Tensor, Tensor]:
-    """What is told besides shape (I, A, TOLD), and the shapes (I, A, 3 K)."""
+    """The covariates (I, A, COVARIATES), and the shapes (I, A, 3 K)."""
     rows, columns = album.landmarks.shape[:2]
     shape, _, turn = canonical(album.landmarks.flatten(0, 1), shapes.mean)
-    said = told(turn, album.expression.flatten(0, 1))
-    return said.view(rows, columns, -1), shape.reshape(rows, columns, -1)
+    covariate_rows = covariates(turn, album.expression.flatten(0, 1))
+    return covariate_rows.view(rows, columns, -1), shape.reshape(rows, columns, -1)
 
 
 def fit_exchange(
@@ -82,11 +82,11 @@ def fit_exchange(
             shall move nothing, `silence` times as strongly as pairs say otherwise.
     """
     faces = torch.cat([grid.landmarks.flatten(0, 1) for grid in grids])
-    moods = torch.cat([grid.expression.flatten(0, 1) for grid in grids])
-    neutral = _thinned(shapes(faces, moods).flatten(1))
+    expressions = torch.cat([grid.expression.flatten(0, 1) for grid in grids])
+    neutral = _thinned(shapes(faces, expressions).flatten(1))
     exchange.axes.copy_(_principal(neutral, SHAPES))
-    exchange.mood_mean.copy_(moods.mean(0))
-    exchange.moods.copy_(_principal(_thinned(moods), MOODS))
+    exchange.expression_mean.copy_(expressions.mean(0))
+    exchange.expression_axes.copy_(_principal(_thinned(expressions), EXPRESSION_AXES))
     _fit_weight(exchange, shapes, grids, photographs, seed, silence)
 
 
@@ -94,12 +94,12 @@ def _principal(rows: Tensor, count: int) -> Tensor:
     """The first principal axes (C, count), over their deviations.
 
     Those of which the rows say next to nothing are left out: over a deviation near 0 a face that
-    has a little of one would be heard as one of thousands.
+    has a little of one would count as one of thousands.
     """
     _, values, axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
     found = min(count, len(values))
-    told = values[:found] > FAINT * values[0]
-    scaled = told * axes[:found].T / (values[:found] / len(rows) ** 0.5).clamp_min(1e-6)
+    informative = values[:found] > FAINT * values[0]
+    scaled = informative * axes[:found].T / (values[:found] / len(rows) ** 0.5).clamp_min(1e-6)
     return torch.nn.functional.pad(scaled, (0, count - found))
 
 
@@ -117,15 +117,15 @@ def _fit_weight(
     modulations = []
     count = 0
     for number, grid in enumerate(grids):
-        heard, moved, modulation = _pairs(
+        features, moved, modulation = _pairs(
             exchange, shapes, grid, np.random.default_rng((seed, number))
         )
-        gram += (heard.T @ heard).double()
-        wanted += (heard.T @ moved).double()
+        gram += (features.T @ features).double()
+        wanted += (features.T @ moved).double()
         modulations.append(modulation)
-        count += len(heard)
+        count += len(features)
     if photographs:
-        axes = _spoken_differences(shapes, photographs) @ exchange.axes  # (N, SHAPES)
+        axes = _explained_differences(shapes, photographs) @ exchange.axes  # (N, SHAPES)
         alike = (axes.T @ axes / len(axes)).double()
         every = torch.cat(modulations)
         how = (every.T @ every / len(every)).double()
@@ -136,7 +136,7 @@ def _fit_weight(
 def _pairs(
     exchange: Exchange, shapes: Shapes, grid: Album, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What is heard of drawn pairs, how the target's landmarks move, and the modulations."""
+    """The features of drawn pairs, how the target's landmarks move, and the modulations."""
     columns = grid.landmarks.shape[1]
     people = np.array(grid.people)
     whole = [rng.choice(people, 2, replace=False) for _ in range(PAIRS)]
@@ -158,11 +158,11 @@ def _pairs(
     _, scale, turn = canonical(landmarks, shapes.mean)
     moved = scale[:, None, None] * (grid.landmarks[truth, b] - landmarks) @ turn.transpose(1, 2)
     expression = grid.expression[target, b]
-    heard = exchange.heard(difference, turn, expression)
-    return heard, moved.flatten(1), exchange.modulation(turn, expression)
+    features = exchange.features(difference, turn, expression)
+    return features, moved.flatten(1), exchange.modulation(turn, expression)
 
 
-def _spoken_differences(shapes: Shapes, albums: Sequence[Album]) -> Tensor:
+def _explained_differences(shapes: Shapes, albums: Sequence[Album]) -> Tensor:
     """What expression still says of how a person's neutral shapes differ: (N, 3 K).
 
     The rest of the differences is left out: a turn half hidden, a blurred edge say who it is.
@@ -173,9 +173,11 @@ def _spoken_differences(shapes: Shapes, albums: Sequence[Album]) -> Tensor:
         )
         for one in albums
     ]
-    moved, heard = (
+    moved, features = (
         torch.cat([(x - x.mean(1, keepdim=True)).flatten(0, 1) for x in column]).double()
         for column in (neutral, [one.expression for one in albums])
     )
-    gram = heard.T @ heard + MOOD_RIDGE * torch.eye(heard.shape[1], dtype=torch.float64)
-    return (heard @ torch.linalg.solve(gram, heard.T @ moved)).to(shapes.mean.dtype)
+    gram = features.T @ features + EXPRESSION_RIDGE * torch.eye(
+        features.shape[1], dtype=torch.float64
+    )
+    return (features @ torch.linalg.solve(gram, features.T @ moved)).to(shapes.mean.dtype)

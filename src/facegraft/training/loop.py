@@ -33,7 +33,7 @@ from facegraft.method.encoder import Encoder
 from facegraft.method.latents import fuse, source_weights
 from facegraft.method.model import Model, ModelConfig, drawn_faces
 from facegraft.training.geometry import fit_geometry, fit_mean_face
-from facegraft.training.parameter_heads import Teachers
+from facegraft.training.parameter_heads import ParameterHeads
 
 
 class NonFiniteLoss(FacegraftError):
@@ -44,8 +44,8 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         "swap_loss": 1.0,
         "feature_loss": 0.45,
-        "identity_teacher_loss": 1.0,
-        "attribute_teacher_loss": 1.0,
+        "identity_parameter_loss": 1.0,
+        "attribute_parameter_loss": 1.0,
         "contrast_loss": 0.1,
         "consistency_loss": 0.03,
     }
@@ -71,7 +71,7 @@ class StepMetrics:
     @property
     def text(self) -> str:
         """The step in a few words, for a progress bar."""
-        shown = ("swap_loss", "identity_loss", "attribute_loss", "identity_teacher_loss")
+        shown = ("swap_loss", "identity_loss", "attribute_loss", "identity_parameter_loss")
         return " ".join(f"{k}={self.losses[k]:.3f}" for k in shown if k in self.losses)
 
 
@@ -81,7 +81,7 @@ class TrainState:
 
     model: Model
     ema: Model
-    teachers: Teachers
+    heads: ParameterHeads
     optimizer: torch.optim.Optimizer
     step: int
 
@@ -127,19 +127,19 @@ def init_state(
     """
     torch.manual_seed(params.seed)
     model = Model(config)
-    teachers = Teachers(model.layout.bare, grid.identity_groups, grid.attribute_groups)
-    for part in (model, teachers):
+    heads = ParameterHeads(model.layout.bare, grid.identity_groups, grid.attribute_groups)
+    for part in (model, heads):
         part.to(device or "cpu")
     ranks.normalise_together(model)
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, teachers),
+        parameter_groups(model, heads),
         lr=params.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=params.weight_decay,
         foreach=True,
     )
     ema = copy.deepcopy(model).eval().requires_grad_(False)
-    return TrainState(model=model, ema=ema, teachers=teachers, optimizer=optimizer, step=0)
+    return TrainState(model=model, ema=ema, heads=heads, optimizer=optimizer, step=0)
 
 
 def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
@@ -174,7 +174,7 @@ def train(
     Raises:
         NonFiniteLoss: before the optimiser's step, so `state` still holds finite weights.
     """
-    trained = [*state.model.parameters(), *state.teachers.parameters()]
+    trained = [*state.model.parameters(), *state.heads.parameters()]
     for phase in phases(params):
         if not phase.first <= state.step < phase.last:
             continue
@@ -190,7 +190,7 @@ def train(
                 raise NonFiniteLoss(_describe_non_finite(state.step, values, batch))
             state.optimizer.zero_grad(set_to_none=True)
             total.backward()
-            ranks.combine_gradients(state.model, state.teachers)
+            ranks.combine_gradients(state.model, state.heads)
             norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
             state.optimizer.step()
             done = state.step - phase.first
@@ -278,15 +278,15 @@ def weighted(values: Mapping[str, Tensor], params: TrainParams) -> Tensor:
 
 def read_losses(state: TrainState, block: Block) -> dict[str, Tensor]:
     """What the latents say of what is known, and whether those agree that should."""
-    layout, groups = state.model.layout.bare, state.teachers.groups
+    layout, groups = state.model.layout.bare, state.heads.groups
     z = encoded(state.model.encoder, block.faces, contents=False)  # vectors alone
     rendered = len(block.identity_code)
-    identity_read, attribute_read = state.teachers(z[:rendered])
+    identity_read, attribute_read = state.heads(z[:rendered])
     return {
-        "identity_teacher_loss": loss.teacher_loss(
+        "identity_parameter_loss": loss.parameter_loss(
             identity_read, block.identity_code, groups["identity"].values()
         ),
-        "attribute_teacher_loss": loss.teacher_loss(
+        "attribute_parameter_loss": loss.parameter_loss(
             attribute_read, block.attribute_code, groups["attribute"].values()
         ),
         "contrast_loss": loss.contrast_loss(layout, z, block.identity),

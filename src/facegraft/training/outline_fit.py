@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facegraft.method.exchange import Exchange
 from facegraft.method.landmarks import OVAL, canonical
-from facegraft.method.outline import POINTS, Outline, motion_features, own_features
+from facegraft.method.outline import OUTER_LANDMARKS, Outline, motion_features, own_features
 from facegraft.method.shapes import Shapes
 
 PAIRS = 400
@@ -42,8 +42,8 @@ class Surroundings:
     people: tuple[int, ...]
 
 
-def outer_points(grids: Sequence[Surroundings], shapes: Shapes) -> Tensor:
-    """Which anchors lie beyond the face in the mean: int64, at most `POINTS`."""
+def outer_landmarks(grids: Sequence[Surroundings], shapes: Shapes) -> Tensor:
+    """Which anchors lie beyond the face in the mean: int64, at most `OUTER_LANDMARKS`."""
     sums: Tensor | None = None
     for grid in grids:
         landmarks = grid.landmarks.flatten(0, 1)
@@ -56,7 +56,7 @@ def outer_points(grids: Sequence[Surroundings], shapes: Shapes) -> Tensor:
     mean = sums / count
     oval = (shapes.mean[list(OVAL), :2] - shapes.mean[:, :2].mean(0)) * MARGIN
     beyond = torch.nonzero(~_inside(mean, oval)).flatten()
-    step = max(1, -(-len(beyond) // POINTS))
+    step = max(1, -(-len(beyond) // OUTER_LANDMARKS))
     return beyond[::step]
 
 
@@ -82,7 +82,7 @@ def fit_outline(
         outline.place.zero_()
         outline.move.zero_()
         return
-    chosen = outer_points(grids, shapes)
+    chosen = outer_landmarks(grids, shapes)
     place, move = _Ridge(len(outline.place)), _Ridge(len(outline.move))
     for number, grid in enumerate(grids):
         rng = np.random.default_rng((seed, number))
@@ -92,7 +92,7 @@ def fit_outline(
     for weights, found, numbers in ((outline.place, place, 3), (outline.move, move, 2)):
         rows = len(weights)
         known = found.solved().view(rows, len(chosen), numbers)
-        weights.zero_().view(rows, POINTS, numbers)[:, : len(chosen)] = known
+        weights.zero_().view(rows, OUTER_LANDMARKS, numbers)[:, : len(chosen)] = known
 
 
 def _drawn(
@@ -113,16 +113,16 @@ def _drawn(
     own = shapes(landmarks, expression)
     difference = shapes(grid.landmarks[i, a], grid.expression[i, a]) - own
     fused = torch.where(grid.identity, grid.vectors[i, a], grid.vectors[j, b])
-    said = exchange.modulation(turn, expression)
+    modulation = exchange.modulation(turn, expression)
     shape = (own - shapes.mean).flatten(1) @ exchange.axes
-    heard = exchange.heard(difference, turn, expression)
+    features = exchange.features(difference, turn, expression)
     before, after = grid.anchors[j, b][:, chosen], grid.anchors[i, b][:, chosen]
     size = scale[:, None, None]
     placed = (before[..., :2] - landmarks[..., :2].mean(dim=1, keepdim=True)) * size
     return (
-        own_features(said, shape, fused),
+        own_features(modulation, shape, fused),
         placed,
-        motion_features(heard, fused),
+        motion_features(features, fused),
         (after[..., :2] - before[..., :2]) * size,
         before[..., 2] * after[..., 2],
     )
@@ -137,8 +137,8 @@ class _Ridge:
 
     def add(self, features: Tensor, answers: Tensor) -> None:
         self.gram += (features.T @ features).double()
-        told = (features.T @ answers).double()
-        self.wanted = told if self.wanted is None else self.wanted + told
+        moment = (features.T @ answers).double()
+        self.wanted = moment if self.wanted is None else self.wanted + moment
 
     def solved(self) -> Tensor:
         assert self.wanted is not None

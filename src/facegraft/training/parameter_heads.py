@@ -13,7 +13,7 @@ Groups = Mapping[str, tuple[int, int]]
 """Group name -> (start, stop) of its part of a code."""
 
 
-class Teachers(nn.Module):
+class ParameterHeads(nn.Module):
     """Reads the identity code from z_id and the attribute code from z_att.
 
     A code group that bears a latent group's name ("eyes", "pose") is read from that group's

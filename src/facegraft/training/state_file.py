@@ -17,25 +17,25 @@ from facegraft.core.atomic import replacing
 from facegraft.method.checkpoint import CheckpointError, contiguous, halved, one_line
 from facegraft.method.model import Model
 from facegraft.training.loop import TrainState
-from facegraft.training.parameter_heads import Teachers
+from facegraft.training.parameter_heads import ParameterHeads
 
-TEACHERS = "teachers.safetensors"
-
-
-def save_teachers(teachers: Teachers, folder: Path) -> None:
-    """Write the teachers of a model beside it."""
-    with replacing(folder / TEACHERS) as path:
-        save_file(contiguous(teachers.state_dict()), path)
+HEADS = "parameter_heads.safetensors"
 
 
-def halve_teachers(source: Path, folder: Path) -> None:
-    """Copy the teachers in one model folder to another, in half precision."""
-    with replacing(folder / TEACHERS) as path:
-        save_file(halved(load_file(source / TEACHERS)), path)
+def save_heads(heads: ParameterHeads, folder: Path) -> None:
+    """Write the heads of a model beside it."""
+    with replacing(folder / HEADS) as path:
+        save_file(contiguous(heads.state_dict()), path)
+
+
+def halve_heads(source: Path, folder: Path) -> None:
+    """Copy the heads in one model folder to another, in half precision."""
+    with replacing(folder / HEADS) as path:
+        save_file(halved(load_file(source / HEADS)), path)
 
 
 def continue_from(state: TrainState, initial: Model, folder: Path) -> None:
-    """Start a fresh `state` from a model, and from its teachers if `folder` holds fitting ones.
+    """Start a fresh `state` from a model, and from its heads if `folder` holds fitting ones.
 
     Raises:
         CheckpointError: the model was made with other params than `state`.
@@ -49,11 +49,11 @@ def continue_from(state: TrainState, initial: Model, folder: Path) -> None:
         )
     state.model.load_state_dict(initial.state_dict())
     state.ema.load_state_dict(initial.state_dict())
-    path = folder / TEACHERS
+    path = folder / HEADS
     known = load_file(path) if path.exists() else {}
-    fresh = state.teachers.state_dict()
+    fresh = state.heads.state_dict()
     if {k: v.shape for k, v in known.items()} == {k: v.shape for k, v in fresh.items()}:
-        state.teachers.load_state_dict(known)
+        state.heads.load_state_dict(known)
 
 
 def save_state(state: TrainState, path: Path, recipe: str) -> None:
@@ -63,7 +63,7 @@ def save_state(state: TrainState, path: Path, recipe: str) -> None:
         recipe: identifies data and params; `load_state` refuses another one's checkpoint.
     """
     tensors = {"rng": torch.get_rng_state()}
-    for part in ("model", "ema", "teachers"):
+    for part in ("model", "ema", "heads"):
         tensors |= {f"{part}/{k}": v for k, v in getattr(state, part).state_dict().items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": v for k, v in moments.items()}
@@ -97,7 +97,7 @@ def load_state(state: TrainState, path: Path) -> None:
     _, step = checkpoint_recipe(path)
     tensors = load_file(path)
     try:
-        for part in ("model", "ema", "teachers"):
+        for part in ("model", "ema", "heads"):
             getattr(state, part).load_state_dict(_below(tensors, f"{part}/"))
     except RuntimeError as error:
         raise CheckpointError(

@@ -31,7 +31,7 @@ GROUND = (150, 165, 180)
 
 
 @dataclass(frozen=True)
-class Foreign:
+class Unpaired:
     """What became of one kind of source.
 
     Attributes:
@@ -51,7 +51,7 @@ def photographs(
     pairs: Sequence[Pair],
     seed: int,
     report: Progress,
-) -> Foreign | None:
+) -> Unpaired | None:
     """People of the ORL database that nothing was fitted to; None where it is not installed."""
     rng = np.random.default_rng((seed, 6))
 
@@ -75,7 +75,7 @@ def avatars(
     pairs: Sequence[Pair],
     seed: int,
     report: Progress,
-) -> Foreign | None:
+) -> Unpaired | None:
     """Drawn heads (avataaars); None where python-avatars and resvg-py are not installed."""
     if not all(map(importlib.util.find_spec, ("python_avatars", "resvg_py"))):
         return None
@@ -124,7 +124,7 @@ def _measured(
     draw: Callable[[], Path | None],
     name: str,
     report: Progress,
-) -> Foreign:
+) -> Unpaired:
     columns: dict[str, list[float]] = {}
     rows: list[list[np.ndarray]] = []
     for number, pair in enumerate(pairs):
@@ -138,7 +138,7 @@ def _measured(
             columns.setdefault(f"model/{name}_{key}", []).append(value)
         report(number + 1, len(pairs), f"benchmark: {name}")
     sheet = contact_sheet(rows, columns=("source", "target", "swap"), cell=128)
-    return Foreign({key: np.array(values) for key, values in columns.items()}, sheet)
+    return Unpaired({key: np.array(values) for key, values in columns.items()}, sheet)
 
 
 def _source(
