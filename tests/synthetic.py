@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facegraft.adapters import store
+from facegraft.characters.morphs import Morphs
 from facegraft.data.grids import Grid, Readings, image_key
 from facegraft.method.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_mesh
 
@@ -90,3 +91,11 @@ def dataset(folder: Path, **options: int) -> pd.DataFrame:
     manifest = pd.concat(frames, ignore_index=True)
     store.write_manifest(folder, manifest)
     return manifest
+
+
+def displacement(morphs: Morphs, item: int, vertices: int) -> np.ndarray:
+    """Displacement `item` of packed ones, also where it is 0: float32 (vertices, 3)."""
+    field = np.zeros((vertices, 3), np.float32)
+    start, stop = morphs.starts[item], morphs.starts[item + 1]
+    field[morphs.index[start:stop].numpy()] = morphs.delta[start:stop].numpy()
+    return field

@@ -14,6 +14,7 @@ from facegraft.characters import (
     neutral_head,
     sample_identity,
 )
+from tests.synthetic import displacement
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def _support(assets, region):
     for item, name in enumerate(assets.identity_names):
         if name.startswith(f"{region}/"):
             for morphs in (assets.up, assets.down):
-                moved |= np.abs(morphs.dense(item, len(moved))).max(axis=1) > 0
+                moved |= np.abs(displacement(morphs, item, len(moved))).max(axis=1) > 0
     return moved
 
 

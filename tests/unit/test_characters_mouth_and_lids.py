@@ -22,6 +22,7 @@ from facegraft.characters.sculpt import MATERIALS
 from facegraft.characters.surface import Surface
 from facegraft.characters.visibility import see
 from facegraft.data.grids import FACE_REGIONS, REGIONS
+from tests.synthetic import displacement
 
 LABEL = {name: value for value, name in enumerate(REGIONS)}
 BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
@@ -56,9 +57,8 @@ def test_a_closed_lid_rests_on_the_lower_lid_whoever_it_is(assets, people):
 
 def test_lashes_move_as_the_lid_that_carries_them(assets):
     lash = _vertices(assets, "lash")
-    blink = assets.expressions.dense(
-        assets.expression_names.index("eyeBlinkLeft"), len(assets.rest)
-    )
+    closed = assets.expression_names.index("eyeBlinkLeft")
+    blink = displacement(assets.expressions, closed, len(assets.rest))
     skin = np.unique(assets.triangles.numpy()[assets.material.numpy() == 0])
     moved = {tuple(row) for row in np.round(blink[skin], 6).tolist()}
     assert all(tuple(row) in moved for row in np.round(blink[lash], 6).tolist())

@@ -133,7 +133,8 @@ def test_promote_and_base_exit_with_three_where_the_gate_refuses(
         assert decision.reasons[0] in capsys.readouterr().out
         if decision.unchanged:
             continue
-        monkeypatch.setattr(base_stage, "base", lambda *_, it=decision: it)
+        outcome = base_stage.Outcome(decision, 4, 4)
+        monkeypatch.setattr(base_stage, "base", lambda *_, it=outcome, **__: it)
         assert main(["--project", str(folder), "base"]) == code
 
 

@@ -9,7 +9,7 @@ from facegraft.data.batches import grid_faces
 from facegraft.data.faces import Faces
 from facegraft.method.contents import Contents
 from facegraft.method.landmarks import mean_face
-from facegraft.method.latents import Layout, fuse, source_weights
+from facegraft.method.latents import ATTRIBUTE, IDENTITY, Layout, fuse, source_weights
 from facegraft.method.shapes import Shapes
 from facegraft.method.unwrap import unwrapped
 from tests import tiny
@@ -32,13 +32,12 @@ def shapes(faces: Faces) -> Shapes:
 
 
 def contents() -> tuple[Contents, Layout]:
-    section = tiny.train_params()
-    regions = {region: indices[0] for region, indices in section.identity.items()}
+    regions = {region: indices[0] for region, indices in IDENTITY.items()}
     expression, points, texture = (
-        section.attribute[group][0] for group in ("expression", "points", "texture")
+        ATTRIBUTE[group][0] for group in ("expression", "points", "texture")
     )
     made = Contents(regions, expression, points, texture, 32)
-    return made, Layout(section.identity, section.attribute, VECTOR, made.layout())
+    return made, Layout(IDENTITY, ATTRIBUTE, VECTOR, made.layout())
 
 
 def packed(faces: Faces, shapes: Shapes) -> torch.Tensor:

@@ -88,17 +88,17 @@ def swapped(
 ) -> torch.Tensor:
     """Row 0 of two onto row 1, under the album's first and second columns: (478, 3)."""
     (i, j), (a, b) = rows, (0, 1)
-    faces, moods = held.landmarks[[i, j], [a, b]], held.expression[[i, j], [a, b]]
-    neutral = shapes(faces, moods)
+    faces, expressions = held.landmarks[[i, j], [a, b]], held.expression[[i, j], [a, b]]
+    neutral = shapes(faces, expressions)
     difference = (neutral[:1] - neutral[1:]) * (taken @ exchange.membership.T)[..., None]
-    return exchange(difference, faces[1:], moods[1:], taken, shapes.mean)[0]
+    return exchange(difference, faces[1:], expressions[1:], taken, shapes.mean)[0]
 
 
 def filled() -> Exchange:
     """With buffers of noise."""
     torch.manual_seed(0)
     exchange = Exchange(REGIONS)
-    for name in ("axes", "moods", "expression_mean", "weight"):
+    for name in ("axes", "expression_axes", "expression_mean", "weight"):
         getattr(exchange, name).normal_(std=0.05)
     return exchange
 
@@ -115,18 +115,20 @@ def test_twice_the_difference_moves_twice_as_far() -> None:
     exchange, faces = filled(), album(3).landmarks[:, 0]
     moods, taken = torch.rand(len(faces), EXPRESSIONS), torch.ones(len(faces), len(REGIONS))
     difference = 0.1 * torch.randn(faces.shape)
-    once, twice = (exchange(k * difference, faces, moods, taken, BASE) - faces for k in (1.0, 2.0))
+    once, twice = (
+        exchange(k * difference, faces, expressions, taken, BASE) - faces for k in (1.0, 2.0)
+    )
     torch.testing.assert_close(twice, 2 * once, atol=1e-4, rtol=1e-3)
 
 
 def test_regions_that_are_not_taken_do_not_move() -> None:
     exchange, faces = filled(), album(3).landmarks[:1, 0]
-    moods = torch.rand(1, EXPRESSIONS)
+    expressions = torch.rand(1, EXPRESSIONS)
     share = torch.from_numpy(memberships(REGIONS))
     difference = torch.randn(faces.shape)
     for k, region in enumerate(REGIONS):
         taken = torch.eye(len(REGIONS))[k : k + 1]
-        moved = exchange(difference, faces, moods, taken, BASE)[0]
+        moved = exchange(difference, faces, expressions, taken, BASE)[0]
         still = share[:, k] < 1e-9
         assert still.sum() > 20, region
         torch.testing.assert_close(moved[still], faces[0, still], atol=1e-6, rtol=0)
@@ -138,12 +140,12 @@ def test_motion_follows_the_heads_turn_size_and_place() -> None:
     """Of a regression that hears neither turn nor mood."""
     exchange = filled()
     exchange.weight[SHAPES:] = 0
-    face, moods, taken = BASE[None], torch.zeros(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
+    face, expressions, taken = BASE[None], torch.zeros(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
     difference = torch.randn(face.shape)
-    moved = exchange(difference, face, moods, taken, BASE)
+    moved = exchange(difference, face, expressions, taken, BASE)
     both = torch.cat([face, moved])
     there = placed(both, np.random.default_rng(5))
-    again = exchange(difference, there[:1], moods, taken, BASE)
+    again = exchange(difference, there[:1], expressions, taken, BASE)
     torch.testing.assert_close(again, there[1:], atol=1e-4, rtol=1e-3)
 
 
@@ -174,13 +176,13 @@ def test_the_fit_learns_from_composites_what_one_region_does(fit: Fit) -> None:
 
 
 def test_a_face_that_differs_as_nobody_did_before_is_not_thrown_about() -> None:
-    """A small album shows fewer ways to differ, and fewer moods, than there are axes."""
+    """A small album shows fewer ways to differ, and fewer expressions, than there are axes."""
     albums, shapes, exchange = [album(1, rows=6, columns=3)], Shapes(), Exchange(REGIONS)
     fit_shapes(shapes, albums)
     fit_exchange(exchange, shapes, albums)
-    moods, taken = torch.rand(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
+    expressions, taken = torch.rand(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
     difference = 0.01 * torch.randn(1, LANDMARKS, 3)
-    moved = exchange(difference, shapes.mean[None], moods, taken, shapes.mean)
+    moved = exchange(difference, shapes.mean[None], expressions, taken, shapes.mean)
     assert miss(moved[0], shapes.mean) < 0.1
 
 
@@ -201,11 +203,11 @@ def photographs(direction: torch.Tensor) -> tuple[Album, ...]:
 def test_what_expression_does_to_photographs_moves_nothing(fit: Fit) -> None:
     """In rendered people the mouth's shape says who it is; in photographs it is a smile."""
     smile, other = (2 * DIRECTIONS[REGIONS.index(one), 0] for one in ("mouth", "nose"))
-    moods, taken = torch.full((1, EXPRESSIONS), 0.2), torch.ones(1, len(REGIONS))
+    expressions, taken = torch.full((1, EXPRESSIONS), 0.2), torch.ones(1, len(REGIONS))
 
     def motion(known: Fit, difference: torch.Tensor) -> float:
         exchange, shapes = known
-        moved = exchange(difference[None], shapes.mean[None], moods, taken, shapes.mean)
+        moved = exchange(difference[None], shapes.mean[None], expressions, taken, shapes.mean)
         return miss(moved[0], shapes.mean)
 
     blind = fitted(photographs(smile))

@@ -92,7 +92,7 @@ def test_the_fit_places_and_moves_the_points_about_a_face(
         None
     ]
     said = exchange.modulation(canonical(landmarks, shapes.mean)[2], expression)
-    heard = exchange.heard(source - own, canonical(landmarks, shapes.mean)[2], expression)
+    heard = exchange.features(source - own, canonical(landmarks, shapes.mean)[2], expression)
     told = own_features(said, (own - shapes.mean).flatten(1) @ exchange.axes, fused)
     assert told.shape == (1, 1 + MODULATIONS + SHAPES + VECTORS)
     moved = motion_features(heard, fused)
