@@ -115,9 +115,7 @@ def test_twice_the_difference_moves_twice_as_far() -> None:
     exchange, faces = filled(), album(3).landmarks[:, 0]
     moods, taken = torch.rand(len(faces), EXPRESSIONS), torch.ones(len(faces), len(REGIONS))
     difference = 0.1 * torch.randn(faces.shape)
-    once, twice = (
-        exchange(k * difference, faces, expressions, taken, BASE) - faces for k in (1.0, 2.0)
-    )
+    once, twice = (exchange(k * difference, faces, moods, taken, BASE) - faces for k in (1.0, 2.0))
     torch.testing.assert_close(twice, 2 * once, atol=1e-4, rtol=1e-3)
 
 

@@ -8,11 +8,11 @@ import torch
 
 from facegraft.method.exchange import MODULATIONS, SHAPES, Exchange
 from facegraft.method.landmarks import OVAL, canonical
-from facegraft.method.outline import POINTS, Outline, motion_features, own_features
+from facegraft.method.outline import OUTER_LANDMARKS, Outline, motion_features, own_features
 from facegraft.method.shapes import Shapes
 from facegraft.training import outline_fit
 from facegraft.training.exchange_fit import fit_exchange, fit_shapes
-from facegraft.training.outline_fit import MARGIN, Surroundings, fit_outline, outer_points
+from facegraft.training.outline_fit import MARGIN, Surroundings, fit_outline, outer_landmarks
 from tests.unit.test_exchange import DIRECTIONS, REGIONS, album
 
 VECTORS = 6
@@ -54,12 +54,12 @@ def geometry() -> tuple[Exchange, Shapes]:
 def test_the_points_about_the_face_lie_beyond_its_outline_and_are_few() -> None:
     exchange, shapes = geometry()
     grid = surroundings(1)
-    chosen = outer_points([grid], shapes)
+    chosen = outer_landmarks([grid], shapes)
     assert chosen.tolist() == list(range(40, 120))  # none of the inner circle
     oval = (shapes.mean[list(OVAL), :2] - shapes.mean[:, :2].mean(0)) * MARGIN
     assert torch.linalg.vector_norm(oval, dim=1).max() < 1.3
-    many = outer_points([surroundings(1, points=400)], shapes)
-    assert POINTS / 2 < len(many) <= POINTS
+    many = outer_landmarks([surroundings(1, points=400)], shapes)
+    assert OUTER_LANDMARKS / 2 < len(many) <= OUTER_LANDMARKS
     assert exchange.weight.any()
 
 

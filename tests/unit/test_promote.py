@@ -390,7 +390,8 @@ def test_a_champion_whose_figures_were_changed_is_measured_again(
     promote(project, params)
     edited = json.dumps({METRIC: 99.0, "pairs_hash": PAIRS})
     tracking.client(project).set_model_version_tag(registry.NAME, "1", "benchmark", edited)
-    monkeypatch.setattr(stage, "measure", lambda *_: {METRIC: 20.0, "pairs_hash": PAIRS})
+    again = {METRIC: 20.0, "pairs_hash": PAIRS, BY_PAIR: {METRIC: [20.0] * 3}}
+    monkeypatch.setattr(stage, "measure", lambda *_: again)
     trained(project, 2, 21.0)
     assert promote(project, params).promote
 

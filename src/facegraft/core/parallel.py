@@ -43,7 +43,8 @@ def parallel_map(
 
     Args:
         function: found by its module, as are the items' classes.
-        threads: `runtime.threads`, how many processes at most; 0 means every usable core.
+        threads: `runtime.threads`, how many processes at most; 0 means every usable core, 1 this
+            process alone.
         task: what the processes do, for the error: "a process died while ...".
         alone: in this process instead, in order, for too few items to pay.
         start: called once in each process, before its first item.
@@ -51,7 +52,7 @@ def parallel_map(
     Raises:
         WorkerDied: a process was killed. What the function raises is raised here.
     """
-    if alone or not items:  # a pool has one process at least
+    if alone or threads == 1 or not items:  # a pool has one process at least
         yield from (function(*item) for item in items)
         return
     processes = min(threads or usable_cores(), len(items))
