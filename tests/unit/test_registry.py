@@ -18,9 +18,9 @@ import yaml
 
 from facegraft.adapters import registry, tracking
 from facegraft.adapters.stored_version import files_fingerprint
-from facegraft.core.config import NUM_LATENTS
 from facegraft.core.project import Project
 from facegraft.method.checkpoint import load_model, save_model
+from facegraft.method.latents import NUM_LATENTS
 from facegraft.method.model import Model, ModelConfig
 from tests import tiny
 
