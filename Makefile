@@ -46,7 +46,7 @@ serve: $(READY) ## Prefect server, MLflow server and a worker on loopback; Ctrl-
 
 test: $(READY) ## every test, with coverage of src; WORKERS=2 at once
 	@tests/browser/install_chromium.sh
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile \
 	  --cov=src/facegraft --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(READY) ## ruff and mypy

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 from facegraft.core.project import Project
 from tests import live_servers
@@ -35,12 +36,26 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.mlruns
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One xdist worker has all tests of a file, and all that need the servers: they start once."""
-    for item in items:
-        shared = "live" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("servers" if shared else item.path.name))
+SERVERS = ("tests/browser/", "tests/e2e/test_deployments.py", "tests/e2e/test_nobody_in.py")
+"""Where tests use the fixture `live`."""
+
+
+class ByFile(LoadScopeScheduling):
+    """One xdist worker has all tests of a file, and all that need the servers: they start once.
+
+    (`--dist loadgroup` writes its groups into what pytest 9.2 no longer reads.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "servers" if nodeid.startswith(SERVERS) else nodeid.split("::", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    config.option.loadscopereorder = (
+        False  # the slow ones stand first; sorted, they would come last
+    )
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
