@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -137,11 +138,23 @@ def test_the_dashboards_own_form_starts_a_swap(live: Live, browser: Chrome) -> N
         return browser.find_elements(By.TAG_NAME, "textarea")
 
     wait_for(lambda: "Source: the face to take" in browser.page_source and len(fields()) > 1, 90.0)
-    for field, key in zip(fields(), ("test-000/i02/a01", "test-000/i01/a02"), strict=False):
-        field.send_keys(key)
-    browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+    keys = ("test-000/i02/a01", "test-000/i01/a02")
+
+    def filled() -> bool:
+        """The page may draw its form once more, empty, while it is typed into."""
+        shown = fields()[: len(keys)]
+        for field, key in zip(shown, keys, strict=True):
+            if field.get_attribute("value") != key:
+                field.clear()
+                field.send_keys(key)
+        time.sleep(1.0)
+        return [field.get_attribute("value") for field in fields()[: len(keys)]] == list(keys)
 
     def started() -> list[dict[str, Any]]:
+        """The runs that were not there before; as long as the form is shown, it is sent."""
+        if browser.current_url.endswith("/run") and filled():
+            browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+            time.sleep(10.0)
         return [run for run in live.runs("swap") if run["id"] not in before]
 
     run = live.finish(wait_for(started, 90.0)[0]["id"], 600.0)
