@@ -52,19 +52,24 @@ class Trial:
     serve: subprocess.Popen[bytes] | None = None
     live: Live | None = None
     marks: set[str] = field(default_factory=set)
-    seen: dict[tuple[str, str], tuple[Path, int]] = field(default_factory=dict)
+    written: dict[Path, int] = field(default_factory=dict)
+    pairs: set[tuple[str, str]] = field(default_factory=set)
     twice: set[tuple[str, str]] = field(default_factory=set)
     starts: int = 0
 
     def outcomes(self) -> int:
         """How many jobs have one; notes those that were written a second time."""
         for path in self.project.swaps.rglob(RECORD):
+            written = path.stat().st_mtime_ns
+            if self.written.get(path) == written:
+                continue
             record = SwapRecord.read(path)
             pair = (record.source.given, record.target.given)
-            now = (path, path.stat().st_mtime_ns)
-            if self.seen.setdefault(pair, now) != now:
+            if pair in self.pairs:
                 self.twice.add(pair)
-        return len(self.seen)
+            self.written[path] = written
+            self.pairs.add(pair)
+        return len(self.pairs)
 
     def up(self) -> Live:
         """The servers; started if they are not up.

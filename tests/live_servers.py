@@ -1,4 +1,4 @@
-"""Real servers over a small real project, covariate_weight to as the dashboard speaks to them."""
+"""Real servers over a small real project, spoken to as the dashboard does."""
 
 from __future__ import annotations
 
