@@ -64,7 +64,7 @@ def retrain(
         json_schema_extra={"title": "Reason"},
     ),
 ) -> bool:
-    """Train on the dataset in use and promote the model if it beats the champion.
+    """Train on the dataset in use and promote the model if it is no worse than the champion.
 
     Stages whose data, code and params are unchanged are skipped; an interrupted training goes
     on. Returns whether the new model became champion.
