@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from facegraft.data.batches import grid_faces
-from facegraft.evaluation.costs import costs
+from facegraft.evaluation.costs import costs, counter
+from facegraft.method.unwrap import plane_weights
 from tests import tiny
 
 
@@ -24,3 +25,11 @@ def test_parameters_and_operations_are_those_of_the_model() -> None:
     assert found.seconds > 0
     again = costs(model, face, face)
     assert (again.flops, again.threads) == (found.flops, torch.get_num_threads())
+
+
+def test_a_sparse_matrix_counts_by_what_it_holds() -> None:
+    weights = plane_weights(torch.device("cpu"), torch.float32)
+    with counter() as counted:
+        weights @ torch.ones(weights.shape[1], 7)
+        torch.ones(3, 5) @ torch.ones(5, 2)
+    assert counted.get_total_flops() == 2 * 7 * weights.values().numel() + 2 * 3 * 5 * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from facegraft.method.landmarks import SURFACE, face_mesh, mirrored_landmarks
 from facegraft.method.warp import (
@@ -21,6 +22,7 @@ from facegraft.method.warp import (
     splatted_motion,
     tone,
     warped,
+    window_mean,
 )
 from tests.synthetic import readings
 
@@ -145,6 +147,28 @@ def test_tone_is_what_is_left_without_detail() -> None:
     spot[..., 64, 64] = 1
     assert tone(spot).nonzero()[:, 2:].sub(64).abs().max() == 8  # two boxes of nine
     torch.testing.assert_close(tone(spot).sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("side", [40, 512])
+def test_a_mean_over_a_window_is_what_pooling_makes(side: int) -> None:
+    image = torch.rand(2, 3, side, side + 5, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for reach in (1, 9):
+        expected = F.avg_pool2d(image, reach, 1)
+        torch.testing.assert_close(window_mean(image, reach), expected, rtol=0, atol=2e-5)
+    flat = window_mean(torch.ones(1, 1, side, side), 9)
+    assert torch.equal(flat, torch.ones_like(flat)), "a mask's inside stays 1, to the bit"
+
+
+def test_splatting_is_the_weighted_mean_by_gaussians() -> None:
+    draw = torch.Generator().manual_seed(1)
+    places = torch.rand(1, 30, 2, generator=draw, dtype=torch.float64) * 2 - 1
+    values = torch.rand(1, 30, 3, generator=draw, dtype=torch.float64)
+    weights = torch.rand(1, 30, generator=draw, dtype=torch.float64)
+    apart = (pixel_centres(FIELD, torch.float64)[:, :, None] - places[0]).square().sum(dim=3)
+    near = torch.exp(-0.5 * apart / 0.05**2) * weights[0]
+    expected = torch.einsum("yxk,kc->cyx", near, values[0]) / (near.sum(dim=2) + 0.1)
+    field = splat(places, values, weights, 0.05, 0.1)
+    torch.testing.assert_close(field[0, :3], expected, rtol=0, atol=1e-12)
 
 
 def test_a_softened_mask_fades_within_itself() -> None:

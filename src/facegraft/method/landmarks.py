@@ -110,6 +110,7 @@ def _unrolled(positions: np.ndarray) -> np.ndarray:
     return np.asarray(0.985 * plane / np.abs(plane).max(axis=0), np.float32)
 
 
+@cache
 def mirrored_landmarks() -> np.ndarray:
     """int64 (478,): each landmark's counterpart in the other half of the face."""
     plane = face_mesh().positions

@@ -28,6 +28,10 @@ GRAZING, FACING = 0.2, 0.3
 """Cosine to the viewer up to which a surface is not believed, since what lies behind its edge mixes
 in; and how much more it takes to be believed in full."""
 
+FAR = 36.0
+"""Exponent beyond which a splatted point counts as 0, not as 2e-16: products of such tails fall
+below float32's normal range, where a processor multiplies many times slower."""
+
 FIELD = 64
 """Pixels of the splatted fields, whatever the picture's size."""
 
@@ -144,11 +148,13 @@ def splat(places: Tensor, values: Tensor, weights: Tensor, sigma: float, ridge: 
     ticks = (torch.arange(FIELD).to(places) + 0.5) * 2 / FIELD - 1
 
     def near(at: Tensor) -> Tensor:
-        return torch.exp(-0.5 * ((at[..., None] - ticks) / sigma).square())  # (B, K, FIELD)
+        exponent = 0.5 * ((at[..., None] - ticks) / sigma).square()
+        return torch.exp(-exponent).masked_fill(exponent > FAR, 0.0)  # (B, K, FIELD)
 
     carried = torch.cat([values, torch.ones_like(values[..., :1])], dim=2) * weights[..., None]
-    rows = torch.einsum("bkc,bky->bcyk", carried, near(places[..., 1]))
-    field = torch.einsum("bcyk,bkx->bcyx", rows, near(places[..., 0]))
+    # Spelt out: as an einsum the first product is a matrix product of (C, 1) by (1, FIELD) a point.
+    rows = carried.mT[:, :, None] * near(places[..., 1]).mT[:, None]  # (B, C, FIELD, K)
+    field = (rows.flatten(1, 2) @ near(places[..., 0])).unflatten(1, rows.shape[1:3])
     return field / (field[:, -1:] + ridge)
 
 
@@ -204,16 +210,26 @@ def tone(image: Tensor) -> Tensor:
     """What is left of pictures (B, C, S, S) without detail: two box filters, see `TONE_REACH`."""
     reach = max(1, TONE_REACH * image.shape[-1] // 128) | 1
     padded = F.pad(image, (reach - 1,) * 4, mode="replicate")
-    for box in ((reach, 1), (reach, 1), (1, reach), (1, reach)):  # rows, then columns: less work
-        padded = F.avg_pool2d(padded, box, 1)
-    return padded
+    return window_mean(window_mean(padded, reach), reach)
 
 
 def softened(mask: Tensor, pixels: int) -> Tensor:
     """A mask (B, 1, S, S) that fades to 0 towards its own edge, over `pixels` of 128."""
     reach = max(1, pixels * mask.shape[-1] // 128) | 1
-    near = F.avg_pool2d(F.pad(mask, (reach // 2,) * 4, mode="replicate"), reach, 1)
+    near = window_mean(F.pad(mask, (reach // 2,) * 4, mode="replicate"), reach)
     return (2 * near - 1).clamp(0.0, 1.0)
+
+
+def window_mean(image: Tensor, reach: int) -> Tensor:
+    """Means over windows of reach x reach pixels: (B, C, H, W) -> (B, C, H - reach + 1, ...).
+
+    By running sums, whose cost does not grow with the reach; a pooling's does, by its square.
+    """
+    for dim, before in ((-2, (0, 0, 1, 0)), (-1, (1, 0))):
+        sums = F.pad(image, before).cumsum(dim)
+        left = sums.shape[dim] - reach
+        image = sums.narrow(dim, reach, left) - sums.narrow(dim, 0, left)
+    return image / reach**2
 
 
 def polygon_mask(places: Tensor, side: int) -> Tensor:
