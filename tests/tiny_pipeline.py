@@ -32,6 +32,8 @@ JOBS = (
 )
 
 SMALL = {
+    # A pool's processes each import torch, which takes longer than all that they do here.
+    "runtime": {"threads": 1},
     "data": {
         "size": 32,
         "supersample": 1,

@@ -35,7 +35,7 @@ def training(project: Project, log: Path | None = None) -> subprocess.Popen[byte
 def longer(project: Project) -> Project:
     params = yaml.safe_load(project.params.read_text(encoding="utf-8"))
     params["train"].update(steps=STEPS, evaluate_every=5)
-    params["runtime"] = {"device": "cpu"}  # exact
+    params["runtime"]["device"] = "cpu"  # exact
     params["train"]["thresholds"] = {"identity_loss": 1e-9}  # to the budget
     project.params.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     shutil.rmtree(project.checkpoints)

@@ -86,7 +86,7 @@ def test_a_killed_training_of_two_goes_on_in_its_run_to_the_weights_of_one_never
 def _longer(project: Project) -> Project:
     params = yaml.safe_load(project.params.read_text(encoding="utf-8"))
     params["train"].update(steps=STEPS, evaluate_every=3)
-    params["runtime"] = {"device": "cpu"}  # two of one GPU is none
+    params["runtime"]["device"] = "cpu"  # two of one GPU is none
     params["train"]["thresholds"] = {"identity_loss": 1e-9}  # to the budget
     project.params.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     shutil.rmtree(project.checkpoints)
