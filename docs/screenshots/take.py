@@ -1,7 +1,8 @@
 """Take this folder's pictures from servers that run (`make serve`) after a retrain and a queue.
 
-Run in the project folder: PYTHONPATH=. python docs/screenshots/take.py. Needs chromium and
-chromium-driver.
+Also of the pages that facegraft itself writes, as far as they are there: report (`make demo`),
+gate, drift and benchmark. Run in the project folder:
+PYTHONPATH=. python docs/screenshots/take.py [FOLDER]. Needs chromium and chromium-driver.
 """
 
 from __future__ import annotations
@@ -42,20 +43,22 @@ for (const button of document.querySelectorAll('button')) {
 
 
 def main() -> int:
-    addresses = running(Project(Path.cwd()))
+    project = Project(Path.cwd())
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    addresses = running(project)
     if addresses is None:
         print("no servers of this project run; start them with `make serve`", file=sys.stderr)
         return 1
     with browser() as chrome, httpx.Client(trust_env=False, timeout=30.0) as http:
-        for name, url in pages(addresses, http):
+        for name, url in (*pages(addresses, http), *own_pages(project)):
             chrome.get("about:blank")  # else a change behind the # does not load a new page
             chrome.get(url)
             time.sleep(SECONDS)
             chrome.execute_script(CLOSE_ASSISTANT)
             time.sleep(1.0)
-            chrome.save_screenshot(str(FOLDER / name))
-            shrink(FOLDER / name)
-            print(FOLDER / name)
+            chrome.save_screenshot(str(folder / name))
+            shrink(folder / name)
+            print(folder / name)
     return 0
 
 
@@ -75,6 +78,18 @@ def pages(addresses: Addresses, http: httpx.Client) -> Iterator[tuple[str, str]]
     yield "mlflow-experiment.png", f"{mlflow}/#/experiments/1/runs{classic}"
     yield "mlflow-run.png", f"{mlflow}/#/experiments/1/runs/{run}{classic}"
     yield "mlflow-model.png", f"{mlflow}/#/models/facegraft{classic}"
+
+
+def own_pages(project: Project) -> Iterator[tuple[str, str]]:
+    """The same for the pages in build/."""
+    for name, folder in (
+        ("report.png", project.build / "report"),
+        ("gate.png", project.validation),
+        ("drift.png", project.build / "drift"),
+        ("benchmark.png", project.benchmark / "base"),
+    ):
+        if (folder / "index.html").exists():
+            yield name, (folder / "index.html").resolve().as_uri()
 
 
 def artifacts(prefect: str, http: httpx.Client) -> list[dict[str, Any]]:
