@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from facegraft.cli import DID_NOT_PASS, main
-from facegraft.core import progress
 from facegraft.core.project import Project
 from facegraft.evaluation.promotion import Decision
 from facegraft.stages import base as base_stage
@@ -142,27 +141,6 @@ def test_bad_usage_exits_with_two() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["swap", "only-one"])
     assert ended.value.code == 2
-
-
-def test_progress_lines_carry_share_and_eta_and_always_the_last(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    written: list[str] = []
-    report = progress.lines("train", written.append)
-    for done in range(11):
-        report(done, 10, "x")
-        now[0] += 2.0
-    assert written[0] == "train 0/10 0% ETA ? x"
-    assert written[1] == "train 3/10 30% ETA 00:14 x"
-    assert written[-1] == "train 10/10 100% ETA 00:00 x"
-    assert len(written) < 7
-    now[0] += 1000.0
-    report(1, 4, "resumed")
-    now[0] += 6.0
-    report(2, 4, "resumed")
-    assert written[-1] == "train 2/4 50% ETA 00:12 resumed"
 
 
 def test_what_the_system_refuses_is_one_line(

@@ -33,15 +33,14 @@ def lines(title: str, write: Callable[[str], None]) -> Progress:
     """Progress as text lines with an ETA, at most one per 5 s and always the last."""
     started = time.monotonic()
     last = started - SECONDS_BETWEEN_LINES
-    first: int | None = None
-    before = 0
+    first = 0
+    before = Before()
 
     def report(done: int, total: int, text: str) -> None:
-        nonlocal started, last, first, before
+        nonlocal started, last, first
         now = time.monotonic()
-        if first is None or done < before:  # the start, perhaps resumed, or a new phase
+        if before.begins(done, total):
             started, first = now, done
-        before = done
         if now - last < SECONDS_BETWEEN_LINES and done < total:
             return
         last = now
@@ -54,11 +53,30 @@ def lines(title: str, write: Callable[[str], None]) -> Progress:
 
 @contextmanager
 def _bar(title: str) -> Iterator[Progress]:
+    before = Before()
     with tqdm(total=0, desc=title, dynamic_ncols=True) as bar:
 
         def report(done: int, total: int, text: str) -> None:
-            bar.total = total
+            if before.begins(done, total):
+                bar.reset(total)
+                bar.initial = done
             bar.n = done
             bar.set_postfix_str(text, refresh=True)
 
         yield report
+
+
+class Before:
+    """The report before this one, by which a phase that begins is known, perhaps resumed midway.
+
+    The ETA counts from there: what was done earlier took none of this run's time.
+    """
+
+    def __init__(self) -> None:
+        self.done, self.total = 0, -1
+
+    def begins(self, done: int, total: int) -> bool:
+        """Whether a phase begins: another total, or fewer done."""
+        begins = total != self.total or done < self.done
+        self.done, self.total = done, total
+        return begins
