@@ -190,12 +190,12 @@ def run(trial: Trial, jobs: int, kills: int, draw: random.Random) -> None:
         time.sleep(0.2)
 
 
-def at_rest(live: Live) -> int:
-    """Flow and task runs that are said to be at work."""
+def at_work(live: Live) -> list[str]:
+    """Flow and task runs that are said to be at work, a line each."""
     state = {"state": {"type": {"any_": list(AT_WORK)}}}
     flows = live.post("/flow_runs/filter", {"flow_runs": state}).json()
     tasks = live.post("/task_runs/filter", {"task_runs": state}).json()
-    return len(flows) + len(tasks)
+    return [f"{one['id']} {one['name']}: {one['state_name']}" for one in (*flows, *tasks)]
 
 
 @contextmanager
@@ -230,15 +230,15 @@ def main() -> int:
             run(made, given.jobs, given.kills, random.Random(given.seed))
             live = wait_for(made.up_at_last, IDLE_SECONDS)
             with suppress(TimeoutError):
-                wait_for(lambda: at_rest(live) == 0, 120.0)
-            busy = at_rest(live)
+                wait_for(lambda: not at_work(live), 120.0)
+            busy = at_work(live)
             outcomes = made.outcomes()
         left = [one for mark in made.marks for one in family.family(mark)]
     print(
         f"{given.kills} kills, {made.starts} starts of make serve, {time.monotonic() - began:.0f} s"
     )
     print(f"{outcomes} outcomes of {given.jobs} jobs, {len(made.twice)} done twice")
-    print(f"{busy} runs at work, {len(left)} processes left")
+    print(f"{len(busy)} runs at work, {len(left)} processes left", *busy, *left, sep="\n")
     return int(bool(outcomes != given.jobs or made.twice or busy or left))
 
 

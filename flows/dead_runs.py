@@ -1,15 +1,16 @@
-"""Flow runs whose process is gone become Crashed, and their slots free.
+"""Runs whose process is gone become Crashed, tasks included, and their slots free.
 
-Prefect's worker does that for the runs that it started, unless it was killed with them: then they
-would stay Running, and a deployment that allows one run at a time would wait for ever.
+Prefect's worker does that for the flow runs that it started, unless it was killed with them: then
+they would stay Running, and a deployment that allows one run at a time would wait for ever. For
+their tasks nobody does it: they would be shown Running for ever.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from uuid import UUID
+from typing import Any
 
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -20,19 +21,22 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType, TaskRun
 from prefect.states import Crashed
 
 AT_WORK = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 """States in which a run has, or is about to have, a process."""
 
+ENDED = sorted(TERMINAL_STATES)
+
 PAGE = 100
 
 
 def crash(message: str, *, of_workers: bool = False) -> int:
-    """Set every run that is said to be at work, and its tasks, to Crashed; returns how many.
+    """Set every flow run that is said to be at work to Crashed; returns how many.
 
-    Call it when none of them can be: the servers, or the worker, have just started.
+    Call it when none of them can be: the servers, or the worker, have just started. Tasks of these
+    and of all other flow runs that ended become Crashed too.
 
     Args:
         of_workers: only runs of deployments, which a worker runs; others may live.
@@ -40,10 +44,17 @@ def crash(message: str, *, of_workers: bool = False) -> int:
     with get_client(sync_client=True) as client:
         runs = [run for run in _at_work(client) if run.deployment_id or not of_workers]
         for run in runs:
-            for task in _tasks_at_work(client, run.id):
-                client.set_task_run_state(task, Crashed(message=message), force=True)
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+        ended = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ENDED)))
+        _crash_tasks(client, ended, message)
     return len(runs)
+
+
+def crash_tasks(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+    """A flow's hook `on_crashed`, which the worker calls where the flow's process is gone."""
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+        _crash_tasks(client, wanted, state.message or f"{flow.name} crashed")
 
 
 def _at_work(client: SyncPrefectClient) -> list[FlowRun]:
@@ -54,15 +65,15 @@ def _at_work(client: SyncPrefectClient) -> list[FlowRun]:
     return found
 
 
-def _tasks_at_work(client: SyncPrefectClient, run: UUID) -> Iterator[UUID]:
-    tasks = client.read_task_runs(
-        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])),
-        task_run_filter=TaskRunFilter(
-            state=TaskRunFilterState(type=TaskRunFilterStateType(any_=AT_WORK))
-        ),
-    )
-    for task in tasks:
-        yield task.id
+def _crash_tasks(client: SyncPrefectClient, of: FlowRunFilter, message: str) -> None:
+    at_work = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=AT_WORK)))
+    found: list[TaskRun] = []
+    while page := client.read_task_runs(
+        flow_run_filter=of, task_run_filter=at_work, limit=PAGE, offset=len(found)
+    ):
+        found.extend(page)
+    for task in found:
+        client.set_task_run_state(task.id, Crashed(message=message), force=True)
 
 
 if __name__ == "__main__":

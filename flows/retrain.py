@@ -11,6 +11,7 @@ from pydantic import Field
 
 from facegraft.core.locks import one_at_a_time
 from flows.artifacts import publish_data, publish_gate, publish_retrain
+from flows.dead_runs import crash_tasks
 from flows.runs import CommandKilled, open_project, progress, stream
 
 
@@ -56,7 +57,7 @@ def promote_task() -> bool:
     return decision.promote
 
 
-@flow(name="retrain", flow_run_name="retrain: {reason}")
+@flow(name="retrain", flow_run_name="retrain: {reason}", on_crashed=[crash_tasks])
 def retrain(
     reason: str = Field(
         default="on demand",

@@ -6,6 +6,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
+from flows.dead_runs import crash_tasks
 from flows.runs import open_project, progress
 
 
@@ -22,7 +23,7 @@ def rollback_task(reason: str) -> str:
     return outcome.champion
 
 
-@flow(name="rollback", flow_run_name="rollback: {reason}")
+@flow(name="rollback", flow_run_name="rollback: {reason}", on_crashed=[crash_tasks])
 def rollback(
     reason: str = Field(
         description="Why the champion is taken back; kept with the run.",

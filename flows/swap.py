@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger, task
 from pydantic import Field
 
 from flows.artifacts import publish_swap
+from flows.dead_runs import crash_tasks
 from flows.runs import open_project, progress
 
 Given = Annotated[str, Field(min_length=1)]
@@ -47,7 +48,7 @@ def swap_task(
     return record.verdict
 
 
-@flow(name="swap", flow_run_name="swap: {source} on {target}")
+@flow(name="swap", flow_run_name="swap: {source} on {target}", on_crashed=[crash_tasks])
 def swap(
     source: Given = Field(
         description="Whose face: an image key of the dataset, e.g. test-000/i00/a00, or the path"

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from facegraft.core.errors import FacegraftError
 from flows.artifacts import publish_queue
+from flows.dead_runs import crash_tasks
 from flows.runs import open_project, progress
 
 DEFAULT_LIST = "jobs.csv"
@@ -47,7 +48,7 @@ def swap_queue_task(jobs: str, limit: int | None) -> dict[str, str]:
     return {one.record.job: one.record.verdict for one in outcome.done}
 
 
-@flow(name="swap-queue", flow_run_name="swap-queue: {jobs}")
+@flow(name="swap-queue", flow_run_name="swap-queue: {jobs}", on_crashed=[crash_tasks])
 def swap_queue(
     jobs: str = Field(
         default=DEFAULT_LIST,

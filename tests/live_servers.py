@@ -68,6 +68,11 @@ class Live:
         body = {"deployments": {"id": {"any_": [identity]}}, "sort": "START_TIME_DESC"}
         return self.post("/flow_runs/filter", body).json()
 
+    def task_states(self, run_id: str) -> list[str]:
+        """The states of a flow run's tasks."""
+        body = {"flow_runs": {"id": {"any_": [run_id]}}}
+        return [one["state_type"] for one in self.post("/task_runs/filter", body).json()]
+
     def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
         """The flow run's artifacts by key."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}}

@@ -91,6 +91,7 @@ def test_a_killed_queue_loses_no_pair_and_repeats_none(live: Live) -> None:
     kept = sidecars(folder)
     assert 0 < len(kept) < len(pairs)
     assert live.finish(created.json()["id"])["state_type"] == "CRASHED"
+    wait_for(lambda: set(live.task_states(created.json()["id"])) == {"CRASHED"}, 60.0)
 
     again = live.finish(live.trigger("swap-queue", {"jobs": "many.csv"}).json()["id"])
     assert again["state_type"] == "COMPLETED", again["state"]["message"]

@@ -120,9 +120,7 @@ def test_kills_leave_nothing_running(copy_project: Project) -> None:
     # both servers behind.
     with serve(copy_project) as served:
         assert served.live.run(run)["state_type"] == "CRASHED"
-        tasks = {"flow_runs": {"id": {"any_": [run]}}}
-        states = [one["state_type"] for one in served.live.post("/task_runs/filter", tasks).json()]
-        assert "RUNNING" not in states
+        assert "RUNNING" not in served.live.task_states(run)
         left = served.all()
         served.kill(served.called("flows.family"))
         served.process.kill()
