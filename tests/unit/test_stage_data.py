@@ -45,7 +45,7 @@ def draws_synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def draw(folder: Path, params: object, *_: object) -> None:
         synthetic.dataset(folder, rows=2, seed=params.seed)
-        (folder / rendering.MARKER).write_text(json.dumps(rendering.recipe(params)))
+        (folder / rendering.MARKER).write_text(json.dumps(rendering.rendering_recipe(params)))
 
     monkeypatch.setattr(stage, "render_dataset", draw)
 

@@ -38,7 +38,7 @@ def with_counts(manifest: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
     return _as_doubles(frame)
 
 
-def accusable(statistics: pd.DataFrame, params: ValidateParams) -> pd.DataFrame:
+def rule_inputs(statistics: pd.DataFrame, params: ValidateParams) -> pd.DataFrame:
     """The statistics as the rules read them: one fault breaks one rule, a missing figure breaks it.
 
     A blank picture is accused of being blank, not also of being soft, dark or a copy. Where a

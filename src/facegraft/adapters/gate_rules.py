@@ -179,7 +179,7 @@ def picture_rules(params: ValidateParams) -> list[Any]:
 
 
 def _quality_rules(params: ValidateParams, readable: dict[str, Any]) -> list[Any]:
-    """Blur and exposure: a few poor pictures are borne, as they are in any collection."""
+    """Blur and exposure; up to `max_poor_share` of the pictures may fail each."""
     import great_expectations.expectations as gxe
 
     most = 1.0 - params.max_poor_share

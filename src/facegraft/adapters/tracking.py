@@ -155,7 +155,7 @@ def open_run(
     tags: Mapping[str, object] | None = None,
     params: Mapping[str, Any] | None = None,
     system_metrics: bool = False,
-    alone_as: str | None = None,
+    exclusive_kind: str | None = None,
 ) -> Iterator[Run]:
     """Start a run, or go on with `run_id` where MLflow still knows it.
 
@@ -168,8 +168,8 @@ def open_run(
         params: any nesting of mappings, e.g. `params.model_dump(by_alias=True)`; stored flat
             under dotted names.
         system_metrics: also log what the machine is doing, every `SYSTEM_SECONDS`.
-        alone_as: a kind of run of which there is one at a time in this folder, by a lock that the
-            caller holds. Others of it that are still RUNNING are of killed processes: they end
+        exclusive_kind: a kind of run of which there is one at a time in this folder, by a lock that
+            the caller holds. Others of it that are still RUNNING are of killed processes: they end
             KILLED.
 
     Raises:
@@ -177,7 +177,7 @@ def open_run(
     """
     with one_line():
         experiment_id = _experiment_id(project, experiment)
-        kind = {} if alone_as is None else {KIND: alone_as, FOLDER: _folder_id(project)}
+        kind = {} if exclusive_kind is None else {KIND: exclusive_kind, FOLDER: _folder_id(project)}
         _close_dead(project, experiment_id, kind, run_id)
         run = _resume(project, run_id) or _create(project, experiment_id, run_name, kind)
         _log_params(project, run.id, flatten(params or {}))

@@ -49,7 +49,8 @@ class Grid:
         regions: uint8 (I, A, S, S), labels of `REGIONS`.
         landmarks: float32 (I, A, 5, 2), x then y in pixels, order of `LANDMARKS`.
         anchors: float16 (I, A, K, 3), points of the surface and then of painted outlines: x and y
-            in [-1, 1] over the picture, 1 where visible (see `characters.anchors` and `strokes`);
+            in [-1, 1] over the picture, 1 where visible (see `characters.anchors` and
+            `characters.contours`);
             K = 0 where nobody knows them.
         identity_ids, attribute_ids: the ids of rows and columns.
         identity_code: float32 (I, C), what identity means in visible shape, about unit scale.

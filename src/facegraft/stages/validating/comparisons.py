@@ -129,9 +129,9 @@ def _place(data_dir: Path, row: pd.Series) -> Place | None:
 
 def _embedded(places: list[Place], threads: int) -> Iterator[tuple[str, np.ndarray]]:
     chunks = [(places[start : start + CHUNK],) for start in range(0, len(places), CHUNK)]
-    alone = len(places) < PARALLEL_FROM
+    in_process = len(places) < PARALLEL_FROM
     for part in parallel_map(
-        embed, chunks, task="comparing identities", alone=alone, threads=threads
+        embed, chunks, task="comparing identities", in_process=in_process, threads=threads
     ):
         yield from part
 
