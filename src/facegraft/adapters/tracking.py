@@ -66,7 +66,7 @@ MENDS = {
     "Permission denied": NOT_WRITABLE,
     "database is locked": "; another program holds the file: end it, or wait",
 }
-"""What SQLite or the system, through MLflow, says of its files -> what to do."""
+"""Part of an error of SQLite or the system that MLflow hands on -> what to do."""
 
 ADVICE = re.compile(r"\(raised as a result of Query-invoked autoflush[^)]*\)")
 
@@ -76,7 +76,7 @@ LOUD = (
     "mlflow.system_metrics.system_metrics_monitor",
 )
 """They log, over many lines, what they raise too, or what the run's own next figure meets as well:
-`one_line` tells it."""
+`one_line` reports it."""
 
 SYSTEM_SECONDS = 10.0
 """Between two records of what the machine is doing; `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`
@@ -187,7 +187,7 @@ def open_run(
             yield run
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-        with suppress(TrackingError):  # what ended the block is told, not what followed from it
+        with suppress(TrackingError):  # the block's own error is raised, not what followed from it
             _end(run, status)
         raise
     _end(run, "FINISHED")
@@ -372,16 +372,16 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError) as error:
-        text = _said(error)
-        mend = next((mend for sign, mend in MENDS.items() if sign in text), "")
-        raise TrackingError(f"MLflow at {_where()}: {text}{mend}") from error
+        reason = _reason(error)
+        mend = next((mend for sign, mend in MENDS.items() if sign in reason), "")
+        raise TrackingError(f"MLflow at {_where()}: {reason}{mend}") from error
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The error without what SQLAlchemy adds (the statement, a link, advice), and the first file's
     of all that a download names."""
-    told = ADVICE.sub("", str(error).partition("[SQL:")[0])
-    head, *files = told.split("##### File ")
+    message = ADVICE.sub("", str(error).partition("[SQL:")[0])
+    head, *files = message.split("##### File ")
     return " ".join((files[0].replace("#####", ":") if files else head).split())
 
 

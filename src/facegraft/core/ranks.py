@@ -139,8 +139,8 @@ class BatchNormOfAll(_BatchNorm):
         axes = [0, *range(2, x.ndim)]
         channels = [1, -1] + [1] * (x.ndim - 2)
         values = x.to(torch.promote_types(x.dtype, torch.float32))
-        seen = values.new_tensor([values.numel() / self.num_features])
-        sums = _Sum.apply(torch.cat([values.sum(axes), seen]))
+        count = values.new_tensor([values.numel() / self.num_features])
+        sums = _Sum.apply(torch.cat([values.sum(axes), count]))
         mean, rows = sums[:-1] / sums[-1], sums[-1].detach()
         centred = values - mean.view(channels)
         variance = _Sum.apply(centred.square().sum(axes)) / rows

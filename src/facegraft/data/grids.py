@@ -26,7 +26,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the landmark reader says of pictures.
+    """The landmark reader's results on pictures.
 
     Attributes:
         landmarks: float32 (..., 478, 3), x, y in [-1, 1] over the picture and depth in that unit.
@@ -61,7 +61,7 @@ class Grid:
         mixes: the rows that are made of two others.
         anchor_set: names which points the anchors are; two grids of one name have the same.
         strokes: how many of the anchors, the last ones, are contour landmarks of brows and irises.
-        readings: what the landmark reader says of every cell; None until it was asked.
+        readings: the landmark reader's result on every cell, (I, A, ...); None until it was asked.
     """
 
     name: str

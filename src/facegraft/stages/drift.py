@@ -102,8 +102,8 @@ def drift(project: Project, params: Params, report: Progress) -> DriftReport:
 def _unless_meant(found: DriftReport, given: Acceptance | None) -> DriftReport:
     if given is None:
         return found
-    said = f"accepted by {given.who}, {given.when}, because {given.why}: {found.reason}"
-    return replace(found, passed=True, reason=said)
+    reason = f"accepted by {given.who}, {given.when}, because {given.why}: {found.reason}"
+    return replace(found, passed=True, reason=reason)
 
 
 def _user() -> str:

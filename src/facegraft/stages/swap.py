@@ -245,15 +245,15 @@ def run_swap(
     record = _record(swapper, swapped, inputs, job, transplant, started)
     result = SwapResult(record, folder)
     whole = _whole(swapped.decoded, source, target)
-    said = {"facegraft:job": job, "facegraft:verdict": record.verdict}
-    said |= {"facegraft:why": record.reason}
+    text_chunks = {"facegraft:job": job, "facegraft:verdict": record.verdict}
+    text_chunks |= {"facegraft:why": record.reason}
     sheet = _comparison(swapper.project, swapped, inputs, record, whole=transplant is None)
     with (
         replacing(result.sidecar) as sidecar,
         replacing(result.comparison) as comparison,
         replacing(result.image) as picture,
     ):
-        save_png(picture, whole, said, ai_generated=True)
+        save_png(picture, whole, text_chunks, ai_generated=True)
         save_picture(comparison, sheet)
         record.write(sidecar)
         for name in (RECORD, *PICTURES.values(), ERROR):

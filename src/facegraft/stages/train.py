@@ -253,8 +253,8 @@ def _fit(
 def _require_finite(losses: dict[str, float], step: int) -> None:
     """What is not finite is never kept as a checkpoint."""
     if not np.isfinite(list(losses.values())).all():
-        told = ", ".join(f"{name}={value}" for name, value in losses.items())
-        raise NonFiniteLoss(f"step {step}: a held-out loss is not finite ({told})")
+        values = ", ".join(f"{name}={value}" for name, value in losses.items())
+        raise NonFiniteLoss(f"step {step}: a held-out loss is not finite ({values})")
 
 
 @contextmanager
