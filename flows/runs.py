@@ -12,7 +12,8 @@ from pathlib import Path
 
 from prefect import get_run_logger
 
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import Progress, lines
 from facegraft.core.project import Project
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facegraft.adapters.store import SUBJECT_KINDS
-from facegraft.core.config import SECTIONS, Params, load_params
+from facegraft.core.config import SECTIONS, Params
 from facegraft.core.errors import FacegraftError
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import Progress, console
 from facegraft.core.project import Project
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from facegraft.adapters import tracking
-from facegraft.core.config import load_params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.method.checkpoint import CheckpointError

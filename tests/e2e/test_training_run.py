@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import albums, tracking
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
 from facegraft.core.device import set_up
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.data.batches import draw_block

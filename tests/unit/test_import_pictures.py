@@ -22,7 +22,8 @@ from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
 from facegraft.characters import canonical_landmarks
 from facegraft.cli import main
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.imaging.alignment import Similarity, warp

@@ -13,7 +13,8 @@ import pytest
 
 from facegraft.adapters import lineage, store
 from facegraft.adapters.store import DataError
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.imaging.images import load_image
