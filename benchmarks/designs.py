@@ -15,7 +15,8 @@ from pathlib import Path
 
 from facegraft.adapters.judge import Judge
 from facegraft.core.atomic import replacing
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import Progress, console
 from facegraft.core.project import Project
 from facegraft.evaluation.benchmark import benchmark, draw_pairs

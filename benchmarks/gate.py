@@ -27,7 +27,8 @@ from facegraft.characters import (
     sample_attributes,
     sample_identity,
 )
-from facegraft.core.config import ValidateParams, load_params
+from facegraft.core.config import ValidateParams
+from facegraft.core.params_file import load_params
 from facegraft.imaging.perceptual_hash import BITS, WORDS, nearest_elsewhere
 from facegraft.stages.validating.statistics import Shard, measure_shard
 

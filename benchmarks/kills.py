@@ -28,9 +28,9 @@ import psutil
 
 from facegraft.core.project import Project
 from facegraft.method.sidecar import RECORD, SwapRecord
-from flows import family
+from flows import marked_processes
 from flows.addresses import running
-from flows.services import family_record
+from flows.services import mark_file
 from tests.live_servers import Live, tune_longer, wait_for
 from tests.tiny_pipeline import new_project, run_road
 
@@ -103,7 +103,7 @@ class Trial:
             )
 
     def mark(self) -> str:
-        return family.read_mark(family_record(self.project))
+        return marked_processes.read_mark(mark_file(self.project))
 
     def keep_at_work(self) -> None:
         """Servers up and a queue run under way."""
@@ -118,16 +118,16 @@ class Trial:
 
 def runner(trial: Trial) -> list[psutil.Process]:
     """The one process that swaps: the youngest of a flow run's."""
-    return sorted(family.flow_runs(trial.mark()), key=psutil.Process.create_time)[-1:]
+    return sorted(marked_processes.flow_runs(trial.mark()), key=psutil.Process.create_time)[-1:]
 
 
 def flow(trial: Trial) -> list[psutil.Process]:
-    return family.flow_runs(trial.mark())
+    return marked_processes.flow_runs(trial.mark())
 
 
 def called(*words: str) -> Callable[[Trial], list[psutil.Process]]:
     def find(trial: Trial) -> list[psutil.Process]:
-        found = family.family(trial.mark())
+        found = marked_processes.find(trial.mark())
         return [one for one in found if set(words) <= set(cmdline(one))][:1]
 
     return find
@@ -233,7 +233,7 @@ def main() -> int:
                 wait_for(lambda: not at_work(live), 120.0)
             busy = at_work(live)
             outcomes = made.outcomes()
-        left = [one for mark in made.marks for one in family.family(mark)]
+        left = [one for mark in made.marks for one in marked_processes.find(mark)]
     print(
         f"{given.kills} kills, {made.starts} starts of make serve, {time.monotonic() - began:.0f} s"
     )

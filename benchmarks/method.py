@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from facegraft.adapters.landmarks import Landmarker
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.data.batches import grid_faces
 from facegraft.data.grids import REGIONS, Grid, Readings
 from facegraft.method.calibration import Thresholds

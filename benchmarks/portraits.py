@@ -30,7 +30,7 @@ from facegraft.imaging.images import contact_sheet, save_picture
 from facegraft.method.decoder import Decoded
 from facegraft.method.portrait import bent_source, draw_portrait
 from facegraft.stages.benchmark import find_model
-from facegraft.stages.inputs import Eyes, Input, read_input
+from facegraft.stages.inputs import FaceReaders, Input, read_input
 
 PORTRAITS = 10
 
@@ -44,12 +44,12 @@ def main() -> None:
     options = parser.parse_args()
     project = Project(Path.cwd())
     model, _ = find_model(project, options.model)
-    eyes = Eyes(Judge(), Landmarker())
+    readers = FaceReaders(Judge(), Landmarker())
     files = drawn(options.out, options.size)
-    inputs = [read_input(project, model.config, eyes, str(file)) for file in files]
+    inputs = [read_input(project, model.config, readers, str(file)) for file in files]
     sources = inputs[1:] + inputs[:1]
     if options.source is not None:
-        sources = [read_input(project, model.config, eyes, str(options.source))] * len(inputs)
+        sources = [read_input(project, model.config, readers, str(options.source))] * len(inputs)
     rows, ratios, touched, seconds = [], [], [], []
     for target, source in zip(inputs, sources, strict=True):
         started = time.perf_counter()

@@ -27,7 +27,8 @@ from PIL import Image
 from benchmarks.method import random_readings
 from facegraft.adapters import store
 from facegraft.characters import draw_split, load_assets, render_grid
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.data.batches import draw_block, draw_pairs
 from facegraft.data.grids import Grid
 from facegraft.imaging.images import planes_to_tensor

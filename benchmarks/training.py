@@ -22,7 +22,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.method import random_grid, several
-from facegraft.core.config import TrainParams, load_params
+from facegraft.core.config import TrainParams
+from facegraft.core.params_file import load_params
 from facegraft.data.grids import Grid
 from facegraft.method.model import ModelConfig
 from facegraft.training.loop import (

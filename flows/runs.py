@@ -12,7 +12,8 @@ from pathlib import Path
 
 from prefect import get_run_logger
 
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import Progress, lines
 from facegraft.core.project import Project
 
@@ -52,10 +53,10 @@ def stream(
 
     Raises:
         CommandFailed: it ended with an error, which facegraft's own line explains where DVC, that
-            ran it, tells its exit code alone. CommandKilled: a signal ended it.
+            ran it, prints its exit code alone. CommandKilled: a signal ended it.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    last = told = ""
+    last_line = own_line = ""
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -72,22 +73,23 @@ def stream(
             assert process.stdout is not None
             for line in process.stdout:
                 if line.strip():
-                    last = line.rstrip()
-                    write(last)
-                    told = last if last.startswith("facegraft ") else told
-            code = _code(process.wait(), last)
+                    last_line = line.rstrip()
+                    write(last_line)
+                    own_line = last_line if last_line.startswith("facegraft ") else own_line
+            exit_code = _exit_code(process.wait(), last_line)
         finally:
             _stop_group(process)
-    if code < 0 or code > 128:
-        raise CommandKilled(f"{' '.join(command)} was killed (exit {code}): {last}")
-    if code:
-        raise CommandFailed(told or last or f"{' '.join(command)} failed (exit {code})")
+    if exit_code < 0 or exit_code > 128:
+        raise CommandKilled(f"{' '.join(command)} was killed (exit {exit_code}): {last_line}")
+    if exit_code:
+        failed = f"{' '.join(command)} failed (exit {exit_code})"
+        raise CommandFailed(own_line or last_line or failed)
 
 
-def _code(code: int, last: str) -> int:
-    """How the command ended; DVC ends with 255 whatever ended its stage, and says so last."""
-    told = re.search(r"exited with (-?\d+)$", last)
-    return int(told.group(1)) if code == DVC_FAILED and told else code
+def _exit_code(exit_code: int, last_line: str) -> int:
+    """The command's, or of DVC, which ends with 255 whatever ended its stage, the stage's."""
+    of_stage = re.search(r"exited with (-?\d+)$", last_line)
+    return int(of_stage.group(1)) if exit_code == DVC_FAILED and of_stage else exit_code
 
 
 def _stop_group(process: subprocess.Popen[str]) -> None:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from facegraft.adapters.own_origin import NAMES
 from facegraft.adapters.tracking import TrackingError, artifacts_destination, database_file
 from facegraft.core.project import Project
-from flows import family
+from flows import marked_processes
 from flows.addresses import HOST, Addresses, free_port, noted, running
 from flows.processes import (
     STOP_SECONDS,
@@ -80,7 +80,7 @@ class Services:
     addresses: Addresses
     mark: str
     stack: ExitStack
-    warden: subprocess.Popen[bytes]
+    watchdog: subprocess.Popen[bytes]
     servers: list[Service] = field(default_factory=list)
     worker: Service | None = None
     replaced: list[float] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Services:
             **os.environ,
             **base_environment(self.project),
             **self.addresses.environment,
-            family.VARIABLE: self.mark,
+            marked_processes.VARIABLE: self.mark,
         }
 
     def start(
@@ -113,8 +113,8 @@ class Services:
         Raises:
             ServiceError: a server ended, or the worker ends again and again.
         """
-        if self.warden.poll() is not None:
-            self.warden = family.post_warden(self.mark)
+        if self.watchdog.poll() is not None:
+            self.watchdog = marked_processes.start_watchdog(self.mark)
         require_alive(self.servers, self.project)
         if self.worker is not None and self.worker.process.poll() is not None:
             self._replace_worker(self.worker)
@@ -132,7 +132,7 @@ class Services:
         if len(self.replaced) == RESTARTS:
             require_alive([ended], self.project)
         self.replaced.append(now)
-        family.end(family.flow_runs(self.mark), STOP_SECONDS)
+        marked_processes.end(marked_processes.flow_runs(self.mark), STOP_SECONDS)
         _client(self, "flows.dead_runs", "--of-workers")
         self.worker = self.start("worker", list(WORKER))
 
@@ -162,10 +162,12 @@ def services(
     except TrackingError as error:  # before Prefect's, beside it, is made
         raise ServiceError(str(error)) from error
     with ExitStack() as stack:
-        stack.enter_context(_alone(project))
-        mark = stack.enter_context(family.founded(family_record(project), STOP_SECONDS))
-        served = Services(project, _free(ports), mark, stack, family.post_warden(mark))
-        stack.callback(lambda: family.dismiss(served.warden))
+        stack.enter_context(_serve_lock(project))
+        record = mark_file(project)
+        mark = stack.enter_context(marked_processes.fresh_mark(record, STOP_SECONDS))
+        watchdog = marked_processes.start_watchdog(mark)
+        served = Services(project, _free(ports), mark, stack, watchdog)
+        stack.callback(lambda: marked_processes.stop_watchdog(served.watchdog))
         tell("starting the Prefect server and the MLflow server (20 to 40 s the first time)")
         _bring_up(served, ports)
         tell("registering the deployments")
@@ -176,8 +178,11 @@ def services(
         yield served
 
 
-def family_record(project: Project) -> Path:
-    """What `family.founded` writes for this project."""
+def mark_file(project: Project) -> Path:
+    """Where `marked_processes.fresh_mark` keeps this project's mark.
+
+    The name stays: by it the next start finds what an older version left.
+    """
     return project.root / ".prefect" / "family.json"
 
 
@@ -213,7 +218,7 @@ def _login() -> dict[str, str]:
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[None]:
+def _serve_lock(project: Project) -> Iterator[None]:
     """Hold this project's lock, which the system frees when its holder dies."""
     path = project.root / ".prefect" / "serve.lock"
     path.parent.mkdir(parents=True, exist_ok=True)

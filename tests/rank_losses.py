@@ -45,7 +45,7 @@ def squares(value: torch.Tensor) -> float:
 
 def main() -> None:
     with ranks.joined(torch.device("cpu")):
-        done = {"count": ranks.count(), **steps_done(int(sys.argv[1]))}
+        done = {"count": ranks.world_size(), **steps_done(int(sys.argv[1]))}
         sys.stdout.write(json.dumps(done) + "\n")  # in one piece: another process writes too
 
 

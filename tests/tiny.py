@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from facegraft.core.config import Params, TrainParams, load_params
+from facegraft.core.config import Params, TrainParams
+from facegraft.core.params_file import load_params
 from facegraft.data.grids import Grid
 from facegraft.method.calibration import Calibration, Separation
 from facegraft.method.model import ModelConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from facegraft.core.config import load_params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 

@@ -23,7 +23,7 @@ from selenium.webdriver import Chrome
 from take import CLOSE_ASSISTANT, FOLDER, SECONDS, browser, shrink
 
 from facegraft.adapters import store
-from facegraft.core.config import load_params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import console
 from facegraft.core.project import Project
 from facegraft.stages.data import data

@@ -12,20 +12,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facegraft.adapters.store import SUBJECT_KINDS
-from facegraft.core.config import SECTIONS, Params, load_params
+from facegraft.core.config import SECTIONS, Params
 from facegraft.core.errors import FacegraftError
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import Progress, console
 from facegraft.core.project import Project
 
 
 class Ending(NamedTuple):
-    """What a command says at last, and its exit code."""
+    """The last text that a command prints, and its exit code."""
 
     text: str
     code: int = 0
 
 
 Command = Callable[[Project, Params, Progress, argparse.Namespace], str | Ending]
+Add = Callable[[str, Command, str], argparse.ArgumentParser]
+"""Adds the parser of a command: its name, what it runs, its help."""
 
 DID_NOT_PASS = 3
 """Exit code where all was tried and something did not pass: a swap FAILs, a gate refuses."""
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with console(options.command) as report:
             ending = options.run(project, params, report, options)
         text, code = (ending, 0) if isinstance(ending, str) else ending
-        if os.environ.get("RANK", "0") == "0":  # of the processes of a torchrun, one speaks
+        if os.environ.get("RANK", "0") == "0":  # of the processes of a torchrun, one prints
             print(text, flush=True)
     except (FacegraftError, OSError) as error:
         print(f"facegraft {options.command}: {_one_line(error)}", file=sys.stderr)
@@ -70,9 +73,9 @@ def _one_line(error: Exception) -> str:
     """The error with its file and mend: ours have them, the system's get them."""
     if not isinstance(error, OSError) or error.strerror is None:
         return " ".join(str(error).splitlines()) or type(error).__name__
-    said = [str(part) for part in (error.filename, error.filename2, error.strerror) if part]
+    parts = [str(part) for part in (error.filename, error.filename2, error.strerror) if part]
     mend = MENDS.get(error.errno or 0, "mend that and run again")
-    return f"{': '.join(said)}; {mend}"
+    return f"{': '.join(parts)}; {mend}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,95 +92,22 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    having = add("data", _data, "fetch or render the dataset and record its version")
-    having.add_argument(
+    for add_command in (  # in the order of `facegraft --help`
+        *(_add_data, _add_import, _add_validate, _add_drift, _add_train, _add_evaluate),
+        *(_add_benchmark, _add_promote, _add_base, _add_params, _add_rollback),
+        *(_add_swap, _add_swap_queue),
+    ):
+        add_command(add)
+    return parser
+
+
+def _add_data(add: Add) -> None:
+    parser = add("data", _data, "fetch or render the dataset and record its version")
+    parser.add_argument(
         "--rerender",
         action="store_true",
         help="draw the characters anew, e.g. after a facegraft update; imported pictures stay",
     )
-    taking = add(
-        "import", _import, "take pictures of your own into the dataset: find, align, store faces"
-    )
-    taking.add_argument(
-        "source",
-        type=Path,
-        help="a folder that holds a folder per identity, or a CSV or Parquet table with the "
-        "columns file, identity and, if known, landmarks (10 numbers)",
-    )
-    taking.add_argument("--kind", required=True, choices=SUBJECT_KINDS, help="who is shown")
-    taking.add_argument("--consent", help="reference to the consent; needed for real_person")
-    taking.add_argument("--licence", default="NOASSERTION", help="SPDX id of the pictures")
-    taking.add_argument("--album", help="name of the set (default: the source's)")
-    taking.add_argument(
-        "--anew", action="store_true", help="make the album exactly what the source holds now"
-    )
-    add("validate", _validate, "run the data gate; its page is build/validation/index.html")
-    drifting = add("drift", _drift, "compare the data with what the champion was trained on")
-    drifting.add_argument(
-        "--accept", metavar="VERSION", help="this data version's drift was looked at and is meant"
-    )
-    drifting.add_argument("--why", metavar="TEXT", default="", help="the reason, with --accept")
-    add("train", _train, "train encoder and decoder; goes on where it was interrupted")
-    add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
-    measuring = add(
-        "benchmark", _benchmark, "measure a model on the standing benchmark, on its own characters"
-    )
-    measuring.add_argument(
-        "model", help="`base`, a folder of a model, or a version or alias of the registry"
-    )
-    measuring.add_argument("--out", type=Path, help="folder of the results (build/benchmark/MODEL)")
-    measuring.add_argument("--pairs", type=int, help="the first so many pairs only")
-    measuring.add_argument("--resamples", type=int, help="for the 95 %% intervals")
-    add("promote", _promote, "register the model; champion if the gate lets it, else exits with 3")
-    making = add(
-        "base", _base, "make the shipped base weights anew; exits with 3 if they are no better"
-    )
-    making.add_argument("--minutes", type=float, help="stop training in time, weights written")
-    making.add_argument(
-        "--pack",
-        type=Path,
-        metavar="FOLDER",
-        help="instead write a folder that makes them elsewhere: `python FOLDER --minutes N` needs "
-        "torch, numpy, pandas, pyarrow, pillow, pydantic, pyyaml, safetensors, tqdm and OpenCV",
-    )
-    making.add_argument(
-        "--from", dest="made", type=Path, metavar="FOLDER", help="judge what a pack has made"
-    )
-    telling = add("params", _params, "print every knob: in use, default, bounds, meaning")
-    telling.add_argument("section", nargs="?", choices=SECTIONS, help="of this section alone")
-    add("rollback", _rollback, "give the alias champion back to the version before")
-    swap = add(
-        "swap",
-        _swap,
-        "swap one pair with the champion, fine-tuned until it passes; exits with 3 if it does not",
-    )
-    swap.add_argument("source", help="whose face: a picture file or an image key of the dataset")
-    swap.add_argument("target", help="who gets it: a picture file or an image key of the dataset")
-    swap.add_argument(
-        "--only", nargs="+", metavar="PART", help="identity parts to take, e.g. eyes nose"
-    )
-    swap.add_argument("--detail", type=float, help="share of the source's detail shown, 0 to 1")
-    swap.add_argument("--shape", type=float, help="share of the source's shape taken, 0 to 1")
-    swap.add_argument("--force", action="store_true", help="swap again even if it was done")
-    swap.add_argument(
-        "--model",
-        default="champion",
-        help="version or alias of the registry, e.g. one that was not promoted (default: champion)",
-    )
-    queue = add(
-        "swap-queue",
-        _swap_queue,
-        "swap the pending pairs of a job list; exits with 0 if all of the list's pairs passed, "
-        "3 if some failed, 1 if some could not be tried",
-    )
-    queue.add_argument(
-        "jobs",
-        type=Path,
-        help="CSV or Parquet with the columns source, target and, if wanted, job and transplant; "
-        "relative paths start at its folder",
-    )
-    queue.add_argument("--limit", type=int, help="at most this many pairs")
-    return parser
 
 
 def _data(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
@@ -185,6 +115,25 @@ def _data(project: Project, params: Params, report: Progress, options: argparse.
 
     version = data(project, params, report, rerender=options.rerender)
     return f"data {version.md5}: {version.images} images, {version.source}"
+
+
+def _add_import(add: Add) -> None:
+    parser = add(
+        "import", _import, "take pictures of your own into the dataset: find, align, store faces"
+    )
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="a folder that holds a folder per identity, or a CSV or Parquet table with the "
+        "columns file, identity and, if known, landmarks (10 numbers)",
+    )
+    parser.add_argument("--kind", required=True, choices=SUBJECT_KINDS, help="who is shown")
+    parser.add_argument("--consent", help="reference to the consent; needed for real_person")
+    parser.add_argument("--licence", default="NOASSERTION", help="SPDX id of the pictures")
+    parser.add_argument("--album", help="name of the set (default: the source's)")
+    parser.add_argument(
+        "--anew", action="store_true", help="make the album exactly what the source holds now"
+    )
 
 
 def _import(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
@@ -197,11 +146,23 @@ def _import(project: Project, params: Params, report: Progress, options: argpars
     return f"{outcome.table()}\nreport: {project.imports / outcome.album}"
 
 
+def _add_validate(add: Add) -> None:
+    add("validate", _validate, "run the data gate; its page is build/validation/index.html")
+
+
 def _validate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
     from facegraft.stages.validate import validate
 
     validate(project, params, report)
     return f"the data passes; see {project.validation / 'index.html'}"
+
+
+def _add_drift(add: Add) -> None:
+    parser = add("drift", _drift, "compare the data with what the champion was trained on")
+    parser.add_argument(
+        "--accept", metavar="VERSION", help="this data version's drift was looked at and is meant"
+    )
+    parser.add_argument("--why", metavar="TEXT", default="", help="the reason, with --accept")
 
 
 def _drift(project: Project, params: Params, report: Progress, options: argparse.Namespace) -> str:
@@ -212,6 +173,10 @@ def _drift(project: Project, params: Params, report: Progress, options: argparse
     return drift(project, params, report).reason
 
 
+def _add_train(add: Add) -> None:
+    add("train", _train, "train encoder and decoder; goes on where it was interrupted")
+
+
 def _train(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
     from facegraft.stages.train import train
 
@@ -220,11 +185,27 @@ def _train(project: Project, params: Params, report: Progress, _: argparse.Names
     return f"trained {outcome.steps} steps, stopped by {outcome.stopped}: {figures}"
 
 
+def _add_evaluate(add: Add) -> None:
+    add("evaluate", _evaluate, "benchmark the trained model and calibrate its thresholds")
+
+
 def _evaluate(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
     from facegraft.evaluation.tables import as_text, metric_table
     from facegraft.stages.evaluate import evaluate
 
     return as_text(metric_table(evaluate(project, params, report)))
+
+
+def _add_benchmark(add: Add) -> None:
+    parser = add(
+        "benchmark", _benchmark, "measure a model on the standing benchmark, on its own characters"
+    )
+    parser.add_argument(
+        "model", help="`base`, a folder of a model, or a version or alias of the registry"
+    )
+    parser.add_argument("--out", type=Path, help="folder of the results (build/benchmark/MODEL)")
+    parser.add_argument("--pairs", type=int, help="the first so many pairs only")
+    parser.add_argument("--resamples", type=int, help="for the 95 %% intervals")
 
 
 def _benchmark(
@@ -244,6 +225,10 @@ def _benchmark(
     return f"{outcome.text}\nresults: {outcome.folder}"
 
 
+def _add_promote(add: Add) -> None:
+    add("promote", _promote, "register the model; champion if the gate lets it, else exits with 3")
+
+
 def _promote(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> Ending:
     from facegraft.stages.promote import promote
 
@@ -251,6 +236,23 @@ def _promote(project: Project, params: Params, report: Progress, _: argparse.Nam
     verdict = "unchanged" if decision.unchanged else "promoted" if decision.promote else "refused"
     text = f"{verdict}: {'; '.join(decision.reasons)}"
     return Ending(text, DID_NOT_PASS if verdict == "refused" else 0)
+
+
+def _add_base(add: Add) -> None:
+    parser = add(
+        "base", _base, "make the shipped base weights anew; exits with 3 if they are no better"
+    )
+    parser.add_argument("--minutes", type=float, help="stop training in time, weights written")
+    parser.add_argument(
+        "--pack",
+        type=Path,
+        metavar="FOLDER",
+        help="instead write a folder that makes them elsewhere: `python FOLDER --minutes N` needs "
+        "torch, numpy, pandas, pyarrow, pillow, pydantic, pyyaml, safetensors, tqdm and OpenCV",
+    )
+    parser.add_argument(
+        "--from", dest="made", type=Path, metavar="FOLDER", help="judge what a pack has made"
+    )
 
 
 def _base(
@@ -270,16 +272,46 @@ def _base(
     return Ending(text, 0 if outcome.decision.promote else DID_NOT_PASS)
 
 
+def _add_params(add: Add) -> None:
+    parser = add("params", _params, "print every knob: in use, default, bounds, meaning")
+    parser.add_argument("section", nargs="?", choices=SECTIONS, help="of this section alone")
+
+
 def _params(project: Project, params: Params, _: Progress, options: argparse.Namespace) -> str:
     from facegraft.stages.params import table
 
     return table(params, options.section)
 
 
+def _add_rollback(add: Add) -> None:
+    add("rollback", _rollback, "give the alias champion back to the version before")
+
+
 def _rollback(project: Project, params: Params, report: Progress, _: argparse.Namespace) -> str:
     from facegraft.stages.rollback import rollback
 
     return str(rollback(project, params, report))
+
+
+def _add_swap(add: Add) -> None:
+    parser = add(
+        "swap",
+        _swap,
+        "swap one pair with the champion, fine-tuned until it passes; exits with 3 if it does not",
+    )
+    parser.add_argument("source", help="whose face: a picture file or an image key of the dataset")
+    parser.add_argument("target", help="who gets it: a picture file or an image key of the dataset")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", help="identity parts to take, e.g. eyes nose"
+    )
+    parser.add_argument("--detail", type=float, help="share of the source's detail shown, 0 to 1")
+    parser.add_argument("--shape", type=float, help="share of the source's shape taken, 0 to 1")
+    parser.add_argument("--force", action="store_true", help="swap again even if it was done")
+    parser.add_argument(
+        "--model",
+        default="champion",
+        help="version or alias of the registry, e.g. one that was not promoted (default: champion)",
+    )
 
 
 def _swap(
@@ -302,6 +334,22 @@ def _swap(
     verdict = result.record.verdict
     text = f"{verdict} {result.image}: {result.record.reason}"
     return Ending(text, DID_NOT_PASS if verdict == "FAIL" else 0)
+
+
+def _add_swap_queue(add: Add) -> None:
+    parser = add(
+        "swap-queue",
+        _swap_queue,
+        "swap the pending pairs of a job list; exits with 0 if all of the list's pairs passed, "
+        "3 if some failed, 1 if some could not be tried",
+    )
+    parser.add_argument(
+        "jobs",
+        type=Path,
+        help="CSV or Parquet with the columns source, target and, if wanted, job and transplant; "
+        "relative paths start at its folder",
+    )
+    parser.add_argument("--limit", type=int, help="at most this many pairs")
 
 
 def _swap_queue(

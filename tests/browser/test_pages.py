@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facegraft.adapters import store
-from facegraft.core.config import load_params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.stages.import_pictures import Terms, import_pictures

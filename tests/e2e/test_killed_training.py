@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from facegraft.adapters import tracking
-from facegraft.core.config import load_params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.method.checkpoint import CheckpointError
 from facegraft.stages.promote import promote
-from facegraft.training.state_file import checkpoint_recipe
+from facegraft.training.state_file import checkpoint_metadata
 from tests.live_servers import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -67,7 +67,7 @@ def test_a_killed_training_goes_on_once_to_the_same_weights(
     with training(killed) as process:
         wait_for(checkpoint.exists, 600.0)
         process.kill()
-    _, step = checkpoint_recipe(checkpoint)
+    _, step = checkpoint_metadata(checkpoint)
     assert 0 < step < STEPS
     second = run_of(killed)
     assert (status(first), status(second)) == ("KILLED", "RUNNING")

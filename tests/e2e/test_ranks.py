@@ -15,7 +15,7 @@ import yaml
 
 from facegraft.adapters import tracking
 from facegraft.core.project import Project
-from facegraft.training.state_file import checkpoint_recipe
+from facegraft.training.state_file import checkpoint_metadata
 from tests import tiny
 from tests.album_pictures import PEOPLE
 from tests.live_servers import wait_for
@@ -64,7 +64,7 @@ def test_a_killed_training_of_two_goes_on_in_its_run_to_the_weights_of_one_never
         wait_for(checkpoint.exists, 240.0)
         for one in (*psutil.Process(process.pid).children(recursive=True), process):
             one.kill()
-    assert 0 < checkpoint_recipe(checkpoint)[1] < STEPS
+    assert 0 < checkpoint_metadata(checkpoint)[1] < STEPS
     run_id = json.loads((killed.checkpoints / "run.json").read_text(encoding="utf-8"))["run_id"]
     runs = len(tracking.client(killed).search_runs(["1"]))
 

@@ -35,13 +35,13 @@ def test_ctrl_c_stops_every_process(copy_project: Project) -> None:
     ) as process:
         try:
             addresses = wait_for(lambda: running(copy_project), 180.0)
-            family = psutil.Process(process.pid).children(recursive=True)
-            assert len(family) >= 3
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert len(children) >= 3
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
         finally:
             process.terminate()  # or a failure would wait for ever
-    assert not alive(family)
+    assert not alive(children)
     assert not addresses.healthy()
     assert running(copy_project) is None
 
@@ -116,13 +116,13 @@ def test_kills_leave_nothing_running(copy_project: Project) -> None:
         served.process.kill()
         wait_for(lambda: not alive(left), 90.0)
 
-    # The next start calls the run crashed, and frees its slot. Killed with its warden, it leaves
+    # The next start calls the run crashed, and frees its slot. Killed with its watchdog, it leaves
     # both servers behind.
     with serve(copy_project) as served:
         assert served.live.run(run)["state_type"] == "CRASHED"
         assert "RUNNING" not in served.live.task_states(run)
         left = served.all()
-        served.kill(served.called("flows.family"))
+        served.kill(served.called("flows.marked_processes"))
         served.process.kill()
     assert alive(left)
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from facegraft.adapters import albums, tracking
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
 from facegraft.core.device import set_up
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.data.batches import draw_block
@@ -21,7 +22,7 @@ from facegraft.method.checkpoint import read_json
 from facegraft.stages import train as stage
 from facegraft.stages.landmarks import read_split
 from facegraft.training.loop import NonFiniteLoss
-from facegraft.training.state_file import checkpoint_recipe
+from facegraft.training.state_file import checkpoint_metadata
 from tests.album_pictures import pictures
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -68,7 +69,7 @@ def test_nan_names_step_images_and_the_last_good_checkpoint(
     kept = f"{checkpoint} (step {step})" if evaluate_every == 1 else "none yet"
     assert str(stopped.value).endswith(f"; last good checkpoint: {kept}")
     assert checkpoint.exists() == (evaluate_every == 1)
-    assert not checkpoint.exists() or checkpoint_recipe(checkpoint)[1] == step
+    assert not checkpoint.exists() or checkpoint_metadata(checkpoint)[1] == step
     run_id = str(read_json(copy_project.checkpoints / "run.json")["run_id"])
     run = tracking.client(copy_project).get_run(run_id)
     assert run.info.status == "FAILED"

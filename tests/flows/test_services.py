@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from facegraft.core.project import Project
-from flows import addresses, family, processes, services
+from flows import addresses, marked_processes, processes, services
 from flows.addresses import Addresses
 from flows.processes import ServiceError
 from tests import live_servers
@@ -35,13 +35,13 @@ def test_a_stubborn_process_and_its_child_are_killed() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        family = psutil.Process(process.pid).children(recursive=True)
-        assert family
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children
         started = time.monotonic()
         processes.stop_tree(process, 0.5)
         assert time.monotonic() - started < 10
     assert process.returncode == -9
-    assert not live_servers.alive(family)
+    assert not live_servers.alive(children)
 
 
 def test_a_process_that_ended_is_let_be() -> None:
@@ -141,10 +141,10 @@ def test_a_port_that_is_taken_meanwhile_is_given_up(
         monkeypatch.setattr(
             services, "free_port", lambda port: next(chosen, None) or addresses.free_port(port)
         )
-        warden = family.post_warden("a-test")
-        stack.callback(family.dismiss, warden)
+        watchdog = marked_processes.start_watchdog("a-test")
+        stack.callback(marked_processes.stop_watchdog, watchdog)
         served = services.Services(
-            Project(tmp_path), services._free((0, 0)), "a-test", stack, warden
+            Project(tmp_path), services._free((0, 0)), "a-test", stack, watchdog
         )
         if tries == 1:
             with pytest.raises(ServiceError, match="mlflow ended"):
@@ -167,7 +167,7 @@ def marked(mark: str) -> subprocess.Popen[bytes]:
     """A process with that mark which has a child in a session of its own."""
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT],
-        env={**os.environ, family.VARIABLE: mark},
+        env={**os.environ, marked_processes.VARIABLE: mark},
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -175,20 +175,20 @@ def marked(mark: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_only_the_family_is_ended(tmp_path: Path) -> None:
+def test_only_processes_with_the_mark_are_ended(tmp_path: Path) -> None:
     record = tmp_path / "family.json"
-    with family.founded(record, 1.0) as mark, marked("another") as stranger:
+    with marked_processes.fresh_mark(record, 1.0) as mark, marked("another") as stranger:
         try:
             with marked(mark) as ours:
-                found = family.family(mark)
+                found = marked_processes.find(mark)
                 assert len(found) == 2
                 ours.kill()  # the child outlives it, in a session of its own
                 ours.wait()
-                assert family.end_family(family.read_mark(record), 1.0) == 1
+                assert marked_processes.end_all(marked_processes.read_mark(record), 1.0) == 1
             assert not live_servers.alive(found)
             assert stranger.poll() is None
         finally:
-            family.end_family("another", 1.0)
+            marked_processes.end_all("another", 1.0)
     assert not record.exists()
 
 
@@ -196,37 +196,37 @@ def test_what_a_killed_start_left_is_ended_by_the_next(tmp_path: Path) -> None:
     record = tmp_path / "family.json"
     record.write_text(json.dumps({"mark": "killed"}), encoding="utf-8")
     with marked("killed"):
-        found = family.family("killed")
-        with family.founded(record, 1.0) as mark:
+        found = marked_processes.find("killed")
+        with marked_processes.fresh_mark(record, 1.0) as mark:
             assert mark != "killed"
             assert not live_servers.alive(found)
 
 
-def test_the_warden_ends_the_family_of_a_killed_starter(tmp_path: Path) -> None:
+def test_the_watchdog_ends_what_a_killed_starter_left(tmp_path: Path) -> None:
     code = (
-        "import os,sys,subprocess,time; from flows import family;"
+        "import os,sys,subprocess,time; from flows import marked_processes;"
         f"subprocess.Popen([sys.executable,'-c',{SLEEPER!r}],"
-        "env={**os.environ, family.VARIABLE: 'orphans'}, start_new_session=True);"
-        "family.post_warden('orphans'); print(1,flush=True); time.sleep(120)"
+        "env={**os.environ, marked_processes.VARIABLE: 'orphans'}, start_new_session=True);"
+        "marked_processes.start_watchdog('orphans'); print(1,flush=True); time.sleep(120)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as starter:
         assert starter.stdout is not None
         starter.stdout.readline()
-        warden = psutil.Process(starter.pid).children()
-        found = family.family("orphans")
+        watchdog = psutil.Process(starter.pid).children()
+        found = marked_processes.find("orphans")
         assert len(found) == 1
         starter.kill()
-    live_servers.wait_for(lambda: not live_servers.alive([*found, *warden]), 30.0)
+    live_servers.wait_for(lambda: not live_servers.alive([*found, *watchdog]), 30.0)
 
 
 def test_a_worker_that_ends_again_and_again_stops_the_whole(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    warden = subprocess.Popen([sys.executable, "-c", SLEEPER])
+    watchdog = subprocess.Popen([sys.executable, "-c", SLEEPER])
     with contextlib.ExitStack() as stack:
-        stack.callback(warden.wait)
-        stack.callback(warden.kill)
+        stack.callback(watchdog.wait)
+        stack.callback(watchdog.kill)
         nowhere = Addresses("http://127.0.0.1:9", "http://127.0.0.1:9")
-        served = services.Services(project, nowhere, "none", stack, warden)
+        served = services.Services(project, nowhere, "none", stack, watchdog)
         served.worker = served.start("worker", ["no_such_worker"])
         served.worker.process.wait()
         served.replaced = [time.monotonic()] * services.RESTARTS

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from facegraft.core import parallel
-from facegraft.core.config import GridCounts, Params, load_params
+from facegraft.core.config import GridCounts, Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.stages.data import DataVersion, data

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from facegraft.core.config import MOVED, Params, ParamsError, Section, load_params
+from facegraft.core.config import Params, Section
+from facegraft.core.params_file import MOVED, ParamsError, load_params
 from tests import tiny
 
 FORMER = """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facegraft.core.config import DriftParams
-from facegraft.data.drift import SHARES, compare, judge, stability_index
+from facegraft.data.drift import SHARES, compare, drift_verdict, stability_index
 from facegraft.data.summary import (
     BINS,
     RANGES,
@@ -82,19 +82,19 @@ def test_what_was_measured_on_one_side_only_is_drift() -> None:
 
 
 def test_no_champion_holds_and_says_so() -> None:
-    found = judge(summary(), None, None, PARAMS)
+    found = drift_verdict(summary(), None, None, PARAMS)
     assert found.passed
     assert "no champion yet" in found.reason
 
 
 def test_a_champion_without_a_summary_fails() -> None:
-    found = judge(summary(), "3", None, PARAMS)
+    found = drift_verdict(summary(), "3", None, PARAMS)
     assert not found.passed
     assert "champion 3 keeps no summary" in found.reason
 
 
 def test_the_reason_names_what_moved_most_first() -> None:
-    found = judge(summary(yaw=1.0, sharpness=3.0), "7", summary("old"), PARAMS)
+    found = drift_verdict(summary(yaw=1.0, sharpness=3.0), "7", summary("old"), PARAMS)
     assert not found.passed
     assert found.reason.startswith("against champion 7: sharpness of game_character moved by ")
     assert found.reason.index("yaw") > found.reason.index("sharpness")

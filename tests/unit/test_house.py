@@ -25,7 +25,7 @@ ROOMS_BELOW = {
 
 DOMAIN_MAY_IMPORT = {"torch", "numpy", "PIL", "pydantic", "facegraft"}
 ALSO = {
-    "core/config.py": {"yaml"},
+    "core/params_file.py": {"yaml"},
     "core/progress.py": {"tqdm"},
     "method/checkpoint.py": {"safetensors"},
     "training/state_file.py": {"safetensors"},

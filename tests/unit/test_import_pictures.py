@@ -22,7 +22,8 @@ from facegraft.adapters.judge import Judge
 from facegraft.adapters.landmarks import Landmarker
 from facegraft.characters import canonical_landmarks
 from facegraft.cli import main
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.imaging.alignment import Similarity, warp
@@ -31,7 +32,7 @@ from facegraft.stages import data as data_stage
 from facegraft.stages import rendering
 from facegraft.stages.import_pictures import ImportRefused, Terms, import_pictures
 from facegraft.stages.importing.report import ImportReport
-from facegraft.stages.inputs import Eyes, read_input, true_swap
+from facegraft.stages.inputs import FaceReaders, read_input, true_swap
 from facegraft.stages.validate import validate
 from tests import odd_pictures, synthetic, tiny
 from tests.photographs import CREATURE_POINTS, creature, people, photograph
@@ -351,15 +352,18 @@ def test_the_road_goes_on_beside_an_album(
     lenient = tiny_params.validate_.model_copy(update={"min_face_detected": 0.8})
     report = validate(project, tiny_params.model_copy(update={"validate_": lenient}), silent)
     assert report.passed
-    config, eyes = tiny.state().model.config, Eyes(Judge(threads=1), Landmarker(threads=1))
-    one, two = (read_input(project, config, eyes, f"people/s1/{n}") for n in (1, 2))
+    config, readers = (
+        tiny.state().model.config,
+        FaceReaders(Judge(threads=1), Landmarker(threads=1)),
+    )
+    one, two = (read_input(project, config, readers, f"people/s1/{n}") for n in (1, 2))
     assert one.crop.shape == (32, 32, 3)
     assert true_swap(project, one, two) is None
     kept = store.load_image(project.data, "people/s2/1")
 
     def draw(folder: Path, params: object, *_: object) -> None:
         synthetic.dataset(folder, seed=params.seed)  # type: ignore[attr-defined]
-        (folder / rendering.MARKER).write_text(json.dumps(rendering.recipe(params)))  # type: ignore[arg-type]
+        (folder / rendering.MARKER).write_text(json.dumps(rendering.rendering_recipe(params)))  # type: ignore[arg-type]
 
     monkeypatch.setattr(data_stage, "render_dataset", draw)
     section = tiny_params.data.model_copy(update={"seed": 99})

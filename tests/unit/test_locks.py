@@ -35,7 +35,7 @@ def test_of_the_processes_of_a_torchrun_the_first_holds_the_lock_and_does_not_wa
     with ExitStack() as held:
         for rank in ("0", "1"):
             monkeypatch.setenv("RANK", rank)
-            held.enter_context(stage._alone(project, params, silent))
+            held.enter_context(stage._training_lock(project, params, silent))
         monkeypatch.setenv("RANK", "0")
         with pytest.raises(Busy, match="another training"):
-            held.enter_context(stage._alone(project, params, silent))
+            held.enter_context(stage._training_lock(project, params, silent))

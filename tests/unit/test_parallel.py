@@ -59,7 +59,7 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
 def test_every_item_has_its_result_wherever_it_is_made() -> None:
     items = [(k, 2) for k in range(6)]
     expected = {k**2 for k in range(6)}
-    assert list(parallel_map(pow, items, task="x", alone=True)) == [k**2 for k in range(6)]
+    assert list(parallel_map(pow, items, task="x", in_process=True)) == [k**2 for k in range(6)]
     assert set(parallel_map(pow, items, task="x")) == expected
     assert list(parallel_map(pow, [], task="x")) == []
     pids = set(parallel_map(os.getpid, [()] * 4, task="x"))

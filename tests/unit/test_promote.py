@@ -236,7 +236,7 @@ def test_a_model_that_comes_back_wrong_is_not_promoted(
     monkeypatch.setattr(registry, "load", lambda *_: wrong)
     if kind == "target unchanged":
         same = type("Same", (), {"predict": lambda self, pair: pair["target"]})
-        monkeypatch.setattr(stage, "Swapper", lambda model: same())
+        monkeypatch.setattr(stage, "PyfuncModel", lambda model: same())
     decision = promote(project, params)
     assert not decision.promote
     assert champion(project) is None

@@ -13,7 +13,8 @@ import pytest
 
 from facegraft.adapters import lineage, store
 from facegraft.adapters.store import DataError
-from facegraft.core.config import Params, load_params
+from facegraft.core.config import Params
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
 from facegraft.imaging.images import load_image
@@ -45,7 +46,7 @@ def draws_synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def draw(folder: Path, params: object, *_: object) -> None:
         synthetic.dataset(folder, rows=2, seed=params.seed)
-        (folder / rendering.MARKER).write_text(json.dumps(rendering.recipe(params)))
+        (folder / rendering.MARKER).write_text(json.dumps(rendering.rendering_recipe(params)))
 
     monkeypatch.setattr(stage, "render_dataset", draw)
 

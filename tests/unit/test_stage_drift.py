@@ -15,11 +15,11 @@ from facegraft.cli import main
 from facegraft.core.config import Params
 from facegraft.core.progress import silent
 from facegraft.core.project import Project
-from facegraft.data.summary import DataSummary
+from facegraft.data.summary import DataSummary, SummaryError
 from facegraft.method.checkpoint import save_model
 from facegraft.method.model import Model, ModelConfig
 from facegraft.stages import train as train_stage
-from facegraft.stages.drift import DriftFound, accept, drift
+from facegraft.stages.drift import AcceptRefused, DriftFound, accept, drift
 from tests import synthetic, tiny
 from tests.unit.test_drift import summary
 
@@ -130,7 +130,7 @@ def test_drift_that_is_meant_is_accepted_by_a_command_and_kept_with_who_when_and
 
 
 def test_without_a_champion_there_is_nothing_to_accept(project: Project) -> None:
-    with pytest.raises(DriftFound, match="no champion yet, so there is nothing to accept"):
+    with pytest.raises(AcceptRefused, match="no champion yet, so there is nothing to accept"):
         accept(project, "v1", "new heroes")
 
 
@@ -147,10 +147,10 @@ def test_without_a_validated_dataset_there_is_nothing_to_judge(
     project: Project, params: Params
 ) -> None:
     (project.validation / "summary.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(DriftFound, match=r"summary\.json: no data summary.*validate. again"):
+    with pytest.raises(SummaryError, match=r"summary\.json: no data summary.*validate. again"):
         drift(project, params, silent)
     (project.validation / "summary.json").unlink()
-    with pytest.raises(DriftFound, match=r"summary\.json: not found; run .facegraft validate"):
+    with pytest.raises(SummaryError, match=r"summary\.json: not found; run .facegraft validate"):
         drift(project, params, silent)
 
 

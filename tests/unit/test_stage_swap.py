@@ -25,10 +25,10 @@ from facegraft.method.sidecar import SwapRecord
 from facegraft.stages import inputs
 from facegraft.stages import swap as stage
 from facegraft.stages.data import DataVersion
-from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
+from facegraft.stages.inputs import FaceReaders, Input, read_input, true_swap
 from facegraft.stages.swap import (
-    Swapper,
     SwapRefused,
+    TuningSwapper,
     finished,
     job_name,
     run_swap,
@@ -54,8 +54,8 @@ def project(
 
 
 @cache
-def eyes() -> Eyes:
-    return Eyes(Judge(), Landmarker(threads=1))
+def readers() -> FaceReaders:
+    return FaceReaders(Judge(), Landmarker(threads=1))
 
 
 @cache
@@ -85,15 +85,15 @@ def swapper(
     *,
     used: Model | None = None,
     detail: float | None = None,
-) -> Swapper:
+) -> TuningSwapper:
     params = with_strength(tiny.params(), detail, None).swap
-    return Swapper(
+    return TuningSwapper(
         project=project,
         params=params.model_copy(update={"budget_steps": 2, "check_every": 1}),
         model=used or model(),
         model_version="7",
         thresholds=Thresholds(identity_loss=identity, attribute_loss=attribute),
-        eyes=eyes(),
+        readers=readers(),
     )
 
 
@@ -114,7 +114,7 @@ def test_the_exit_code_tells_a_fail_also_of_an_earlier_run(
 def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
     one = swapper(project, identity=3.0, attribute=1e6)
     inputs = [
-        read_input(project, one.model.config, one.eyes, key)
+        read_input(project, one.model.config, one.readers, key)
         for key in ("test-000/i00/a00", "test-000/i01/a01")
     ]
     result = run_swap(one, inputs, "job-1", project.swaps / "job-1", None)
@@ -138,7 +138,7 @@ def test_a_pass_is_saved_with_marks_and_a_full_record(project: Project) -> None:
 def test_an_exhausted_budget_is_marked_in_name_metadata_and_record(project: Project) -> None:
     one = swapper(project, identity=1e-9, attribute=1e-9)
     inputs = [
-        read_input(project, one.model.config, one.eyes, key)
+        read_input(project, one.model.config, one.readers, key)
         for key in ("test-000/i00/a00", "test-000/i01/a01")
     ]
     result = run_swap(one, inputs, "job-2", project.swaps / "job-2", ("eyes",))
@@ -156,8 +156,8 @@ def test_a_picture_keeps_its_size_and_all_that_is_not_face(
     before = load_image(portrait)
     for name, used in (("drawn", model()), ("painted", model(vector_only=True))):
         one = swapper(project, identity=3.0, attribute=1e6, used=used)
-        source = read_input(project, used.config, one.eyes, "test-000/i00/a00")
-        target = read_input(project, used.config, one.eyes, str(portrait))
+        source = read_input(project, used.config, one.readers, "test-000/i00/a00")
+        target = read_input(project, used.config, one.readers, str(portrait))
         assert target.crop.shape == (SIZE, SIZE, 3)
         result = run_swap(one, [source, target], name, project.swaps / name, None)
         after = load_image(result.image)
@@ -172,8 +172,8 @@ def test_the_record_says_how_much_a_smaller_source_was_enlarged(
     project: Project, portrait: Path
 ) -> None:
     one = swapper(project, identity=3.0, attribute=1e6)
-    small = read_input(project, one.model.config, one.eyes, "test-000/i00/a00")
-    large = read_input(project, one.model.config, one.eyes, str(portrait))
+    small = read_input(project, one.model.config, one.readers, "test-000/i00/a00")
+    large = read_input(project, one.model.config, one.readers, str(portrait))
     scale = large.portrait.transform.scale  # of the crop over the picture
     assert scale < 0.8
     for name, both, enlarged in (("up", [small, large], 1 / scale), ("down", [large, small], 1.0)):
@@ -190,7 +190,7 @@ def test_less_detail_is_another_picture_and_stands_in_the_record(project: Projec
         result = run_swap(one, pair(project, one), name, project.swaps / name, None)
         assert (result.record.detail, result.record.shape) == (1.0 if detail is None else detail, 1)
         drawn[detail] = load_image(result.image).astype(int)
-    target = read_input(project, model().config, eyes(), key).crop
+    target = read_input(project, model().config, readers(), key).crop
     apart = [np.abs(drawn[detail] - target).mean() for detail in (None, 0.5, 0.0)]
     assert apart[0] > apart[1] > apart[2]
     with pytest.raises(SwapRefused, match=r"^--detail 1\.5: give a number from 0 to 1$"):
@@ -219,11 +219,11 @@ def test_where_no_face_can_be_read_in_a_swap_the_pair_fails_and_the_record_is_wh
 def test_the_truth_is_known_inside_a_grid_only(project: Project) -> None:
     config = model().config
     a, b, c = (
-        read_input(project, config, eyes(), key)
+        read_input(project, config, readers(), key)
         for key in ("test-000/i00/a00", "test-000/i01/a01", "train-000/i01/a01")
     )
     truth = true_swap(project, a, b)
-    expected = read_input(project, config, eyes(), "test-000/i00/a01").crop
+    expected = read_input(project, config, readers(), "test-000/i00/a01").crop
     assert truth is not None
     assert np.array_equal(truth, expected)
     assert true_swap(project, a, c) is None
@@ -232,22 +232,22 @@ def test_the_truth_is_known_inside_a_grid_only(project: Project) -> None:
 def test_unknown_ids_and_bad_files_are_one_line(project: Project) -> None:
     config = model().config
     with pytest.raises(DataError, match="test-000/i09/a00"):
-        read_input(project, config, eyes(), "test-000/i09/a00")
+        read_input(project, config, readers(), "test-000/i09/a00")
     with pytest.raises(ImageError, match=r"missing\.png: not found"):
-        read_input(project, config, eyes(), "missing.png")
+        read_input(project, config, readers(), "missing.png")
     text = project.root / "note.png"
     text.write_text("this is no picture")
     with pytest.raises(ImageError, match=r"note\.png"):
-        read_input(project, config, eyes(), str(text))
+        read_input(project, config, readers(), str(text))
     blank = project.root / "blank.png"
     save_png(blank, np.full((64, 64, 3), 127, np.uint8))
     with pytest.raises(ImageError, match=r"blank\.png: no face found"):
-        read_input(project, config, eyes(), str(blank))
+        read_input(project, config, readers(), str(blank))
 
 
-def pair(project: Project, one: Swapper) -> list[Input]:
+def pair(project: Project, one: TuningSwapper) -> list[Input]:
     keys = ("test-000/i00/a00", "test-000/i01/a01")
-    return [read_input(project, one.model.config, one.eyes, key) for key in keys]
+    return [read_input(project, one.model.config, one.readers, key) for key in keys]
 
 
 def test_a_job_done_again_leaves_the_files_of_one_verdict(project: Project) -> None:
@@ -310,7 +310,7 @@ def test_the_record_hashes_what_was_decoded(
     config = model().config
     manifest = read_manifest(project.data, ("key", "sha256")).set_index("key")["sha256"]
     key = "test-000/i00/a00"
-    assert read_input(project, config, eyes(), key).record.sha256 == manifest[key]
+    assert read_input(project, config, readers(), key).record.sha256 == manifest[key]
 
     path, data = project.root / "changing.png", portrait.read_bytes()
     path.write_bytes(data)
@@ -321,7 +321,7 @@ def test_the_record_hashes_what_was_decoded(
         return decode(path, data)
 
     monkeypatch.setattr(inputs, "decode_image", decoded_while_it_changes)
-    record = read_input(project, config, eyes(), str(path)).record
+    record = read_input(project, config, readers(), str(path)).record
     assert record.sha256 == hashlib.sha256(data).hexdigest()
 
 
@@ -333,7 +333,7 @@ def test_two_faces_leave_open_who_is_meant(project: Project) -> None:
     path = project.root / "both.png"
     both.resize((736, 448)).save(path)
     with pytest.raises(ImageError, match=r"both\.png: shows 2 faces; cut it to one"):
-        read_input(project, config, eyes(), str(path))
+        read_input(project, config, readers(), str(path))
 
 
 def test_no_name_is_waited_for_or_brings_a_traceback(project: Project) -> None:
@@ -351,17 +351,17 @@ def test_no_name_is_waited_for_or_brings_a_traceback(project: Project) -> None:
         "no\udcffname.png": "not found",
     }.items():
         with pytest.raises(ImageError) as caught:
-            read_input(project, config, eyes(), name, project.root)
+            read_input(project, config, readers(), name, project.root)
         assert fault in str(caught.value)
 
 
 def test_relative_names_are_seen_from_the_given_folder(project: Project, portrait: Path) -> None:
     config = model().config
-    seen = read_input(project, config, eyes(), portrait.name, project.root)
+    seen = read_input(project, config, readers(), portrait.name, project.root)
     assert seen.record.given == portrait.name
     odd = project.root / os.fsdecode(b"odd\xff.png")
     odd.write_bytes(portrait.read_bytes())
-    seen = read_input(project, config, eyes(), odd.name, project.root)
+    seen = read_input(project, config, readers(), odd.name, project.root)
     assert seen.record.given == "odd\\xff.png"
     assert seen.record.model_dump_json()
 

@@ -20,8 +20,8 @@ from facegraft.method.calibration import Thresholds
 from facegraft.method.model import ModelConfig
 from facegraft.stages import swap_queue as stage
 from facegraft.stages.data import DataVersion
-from facegraft.stages.inputs import Eyes
-from facegraft.stages.swap import Swapper
+from facegraft.stages.inputs import FaceReaders
+from facegraft.stages.swap import TuningSwapper
 from facegraft.stages.swap_queue import QueueRefused, QueueReport, list_folder
 from facegraft.training.loop import init_state
 from tests import tiny
@@ -55,13 +55,13 @@ def champion(patch: pytest.MonkeyPatch, project: Project, identity: float) -> No
     section = tiny.params().swap.model_copy(update={"budget_steps": 1, "check_every": 1})
     train, grid = tiny.train_params(), tiny.faces(size=64)
     config = ModelConfig.from_params(train, [grid])
-    opened = Swapper(
+    opened = TuningSwapper(
         project=project,
         params=section,
         model=init_state(train, config, grid).ema,
         model_version="7",
         thresholds=Thresholds(identity_loss=identity, attribute_loss=1e6),
-        eyes=Eyes(Judge(), Landmarker(threads=1)),
+        readers=FaceReaders(Judge(), Landmarker(threads=1)),
     )
     patch.setattr(stage, "open_swapper", lambda *_: opened)
 

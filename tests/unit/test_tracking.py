@@ -202,7 +202,8 @@ import os, signal, sys
 from pathlib import Path
 from facegraft.adapters import tracking
 from facegraft.core.project import Project
-with tracking.open_run(Project(Path(sys.argv[1])), run_name="train-1", alone_as="train") as run:
+project = Project(Path(sys.argv[1]))
+with tracking.open_run(project, run_name="train-1", exclusive_kind="train") as run:
     print(run.id, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -222,14 +223,14 @@ def test_the_run_of_a_killed_process_is_closed_when_the_next_of_its_kind_starts(
     def status(where: Project) -> str:
         return read(where, left).info.status
 
-    with tracking.open_run(project, run_name="promote", alone_as="promote"):
+    with tracking.open_run(project, run_name="promote", exclusive_kind="promote"):
         assert status(project) == "RUNNING", "of another kind"
-    with tracking.open_run(Project(elsewhere), run_name="train-1", alone_as="train"):
+    with tracking.open_run(Project(elsewhere), run_name="train-1", exclusive_kind="train"):
         assert status(Project(elsewhere)) == "RUNNING", "of another folder"
-    with tracking.open_run(project, run_name="train-1", run_id=left, alone_as="train") as run:
+    with tracking.open_run(project, run_name="train-1", run_id=left, exclusive_kind="train") as run:
         assert (run.id, status(project)) == (left, "RUNNING"), "gone on with"
         tracking.client(project).update_run(left, status="RUNNING")
-        with tracking.open_run(project, run_name="train-1", alone_as="train") as following:
+        with tracking.open_run(project, run_name="train-1", exclusive_kind="train") as following:
             assert status(project) == "KILLED"
             assert read(project, following.id).info.status == "RUNNING"
 

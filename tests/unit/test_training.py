@@ -33,7 +33,7 @@ from facegraft.training.loop import (
     step_losses,
     train,
 )
-from facegraft.training.state_file import checkpoint_recipe, load_state, save_state
+from facegraft.training.state_file import checkpoint_metadata, load_state, save_state
 from tests import tiny
 from tests.album_pictures import PEOPLE
 
@@ -225,31 +225,31 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> Non
         section, grids = tiny.train_params(**changes), [tiny.faces()]
         whole = tiny.state(**changes)
         for _ in train(whole, grids, section, PEOPLE):
-            save_state(whole, tmp_path / f"{whole.step}.safetensors", recipe="r")
+            save_state(whole, tmp_path / f"{whole.step}.safetensors", key="r")
         expected = load_file(tmp_path / "5.safetensors")
         for step in (1, 2, 4):
             torch.manual_seed(999)
             resumed = tiny.state(**changes)
             load_state(resumed, tmp_path / f"{step}.safetensors")
             assert [m.step for m in train(resumed, grids, section, PEOPLE)] == [*range(step + 1, 6)]
-            save_state(resumed, tmp_path / "resumed.safetensors", recipe="r")
+            save_state(resumed, tmp_path / "resumed.safetensors", key="r")
             found = load_file(tmp_path / "resumed.safetensors")
             assert found.keys() == expected.keys()
             different = [name for name in expected if not torch.equal(found[name], expected[name])]
             assert not different, f"{step}: {different}"
-        assert checkpoint_recipe(tmp_path / "2.safetensors") == ("r", 2)
+        assert checkpoint_metadata(tmp_path / "2.safetensors") == ("r", 2)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match=r"last\.safetensors: no training checkpoint"):
-        checkpoint_recipe(path)
+        checkpoint_metadata(path)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
-    save_state(tiny.state(), path, recipe="r")
+    save_state(tiny.state(), path, key="r")
     with pytest.raises(CheckpointError, match="another architecture"):
         load_state(tiny.state(latent_dim=16), path)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facegraft.adapters.gate_columns import Bounds, accusable, with_counts
+from facegraft.adapters.gate_columns import Bounds, rule_inputs, with_counts
 from facegraft.adapters.gate_rules import manifest_rules, picture_rules
 from facegraft.core.atomic import replacing
 from facegraft.core.config import ValidateParams
@@ -31,9 +31,9 @@ STATISTICS = (
 )  # fmt: skip
 """Columns of the statistics frame.
 
-`stages.statistics` measures those of single pictures, `stages.comparisons` the last three: bits to
-the nearest picture of another split, and which that is; and how much more an identity's images
-resemble each other than other people, on the sampled ones.
+`stages/validating/statistics.py` measures those of single pictures, `comparisons.py` beside it the
+last three: bits to the nearest picture of another split, and which that is; and how much more an
+identity's images resemble each other than other people, on the sampled ones.
 """
 
 
@@ -109,7 +109,7 @@ def run_gate(
     rules: list[RuleResult] = []
     for name, frame, expectations in (
         ("manifest", with_counts(manifest, bounds or {}), manifest_rules(params)),
-        ("pictures", accusable(statistics, params), picture_rules(params)),
+        ("pictures", rule_inputs(statistics, params), picture_rules(params)),
     ):
         validated = _checkpoint(name, frame, expectations)
         results[name] = validated.to_json_dict()

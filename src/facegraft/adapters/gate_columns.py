@@ -30,7 +30,7 @@ def with_counts(manifest: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
     frame["attributes_of_identity"] = _distinct(manifest, "identity_id", "attribute_id")
     frame["identity_excess"] = _identity_excess(manifest)
     for column, known in (("subject_kind", SUBJECT_KINDS), ("split", SPLITS)):
-        # An unknown name is accused already.
+        # An unknown name breaks a rule of its own already.
         values = manifest[column].where(manifest[column].isin(known))
         frame[f"share_of_{column}"] = _occurrences(values) / max(len(manifest), 1)
     frame["parameter_excess"] = _parameter_excess(manifest, bounds)
@@ -38,12 +38,13 @@ def with_counts(manifest: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
     return _as_doubles(frame)
 
 
-def accusable(statistics: pd.DataFrame, params: ValidateParams) -> pd.DataFrame:
+def rule_inputs(statistics: pd.DataFrame, params: ValidateParams) -> pd.DataFrame:
     """The statistics as the rules read them: one fault breaks one rule, a missing figure breaks it.
 
-    A blank picture is accused of being blank, not also of being soft, dark or a copy. Where a
-    figure is missing for any other reason, the worst stands for it. The columns left, right, up
-    and down are 1 where the head turns so, else null.
+    Of a blank picture sharpness, brightness, clipping and nearest picture become null, which these
+    rules skip: it breaks `not_blank` alone. Where a figure is missing for any other reason, the
+    worst stands for it. The columns left, right, up and down are 1 where the head turns so, else
+    null.
     """
     frame = statistics.drop(columns=["nearest_key"], errors="ignore").copy()
     blank = (frame["pixel_std"] < params.min_pixel_std).to_numpy()

@@ -9,39 +9,65 @@ from facegraft.core.config import ValidateParams
 
 
 def manifest_rules(params: ValidateParams) -> list[Any]:
-    import great_expectations.expectations as gxe
-    from great_expectations.expectations.row_conditions import Column
+    """Rules on the manifest's rows with the columns that `gate_columns.with_counts` adds."""
+    return [
+        *_presence_rules(),
+        *_split_rules(),
+        *_consent_rules(),
+        *_balance_rules(params),
+        *_range_rules(params),
+    ]
 
-    present = [
-        gxe.ExpectColumnValuesToNotBeNull(
-            column=column, **_rule(f"{column}_present", f"every image names its {column}")
-        )
-        for column in ("key", "sha256", "split", "identity_id", "attribute_id", "licence")
-    ]
-    once = [
-        gxe.ExpectColumnValuesToBeBetween(
-            column=f"splits_of_{column}", min_value=1, max_value=1, **_rule(rule, meaning)
-        )
-        for column, rule, meaning in (
-            ("sha256", "no_duplicate_across_splits", "no picture lies in two splits"),
-            ("identity_id", "identity_in_one_split", "no identity lies in two splits"),
-            ("attribute_id", "attributes_in_one_split", "no attribute set lies in two splits"),
-        )
-    ]
+
+def _presence_rules() -> list[Any]:
+    """There are images, each with a key of its own and with what must be known of it."""
+    import great_expectations.expectations as gxe
+
     return [
         gxe.ExpectTableRowCountToBeBetween(
             min_value=1, **_rule("not_empty", "the manifest lists images")
         ),
-        *present,
+        *[
+            gxe.ExpectColumnValuesToNotBeNull(
+                column=column, **_rule(f"{column}_present", f"every image names its {column}")
+            )
+            for column in ("key", "sha256", "split", "identity_id", "attribute_id", "licence")
+        ],
         gxe.ExpectColumnValuesToBeUnique(
             column="key", **_rule("key_unique", "no key names two images")
         ),
+    ]
+
+
+def _split_rules() -> list[Any]:
+    """All splits are there, and none shares a picture, identity or attribute set with another."""
+    import great_expectations.expectations as gxe
+
+    return [
         gxe.ExpectColumnDistinctValuesToEqualSet(
             column="split",
             value_set=list(SPLITS),
             **_rule("splits_complete", f"the splits are {', '.join(SPLITS)}, all of them"),
         ),
-        *once,
+        *[
+            gxe.ExpectColumnValuesToBeBetween(
+                column=f"splits_of_{column}", min_value=1, max_value=1, **_rule(rule, meaning)
+            )
+            for column, rule, meaning in (
+                ("sha256", "no_duplicate_across_splits", "no picture lies in two splits"),
+                ("identity_id", "identity_in_one_split", "no identity lies in two splits"),
+                ("attribute_id", "attributes_in_one_split", "no attribute set lies in two splits"),
+            )
+        ],
+    ]
+
+
+def _consent_rules() -> list[Any]:
+    """Who is shown is known, and a real person's consent is named."""
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    return [
         gxe.ExpectColumnValuesToBeInSet(
             column="subject_kind",
             value_set=list(SUBJECT_KINDS),
@@ -61,6 +87,14 @@ def manifest_rules(params: ValidateParams) -> list[Any]:
             row_condition=Column("subject_kind") == "real_person",
             **_rule("consent_not_blank", "a consent reference of a real person is not blank"),
         ),
+    ]
+
+
+def _balance_rules(params: ValidateParams) -> list[Any]:
+    """Images per identity, and the shares of subject kinds and splits."""
+    import great_expectations.expectations as gxe
+
+    return [
         gxe.ExpectColumnValuesToBeBetween(
             column="attributes_of_identity",
             min_value=params.min_attributes_per_identity,
@@ -90,6 +124,14 @@ def manifest_rules(params: ValidateParams) -> list[Any]:
                 ("split", params.min_split_share, "split_balance", "split"),
             )
         ],
+    ]
+
+
+def _range_rules(params: ValidateParams) -> list[Any]:
+    """Render parameters within their bounds, alignment points within the picture."""
+    import great_expectations.expectations as gxe
+
+    return [
         gxe.ExpectColumnValuesToBeBetween(
             column="parameter_excess",
             min_value=0,
@@ -179,7 +221,7 @@ def picture_rules(params: ValidateParams) -> list[Any]:
 
 
 def _quality_rules(params: ValidateParams, readable: dict[str, Any]) -> list[Any]:
-    """Blur and exposure: a few poor pictures are borne, as they are in any collection."""
+    """Blur and exposure; up to `max_poor_share` of the pictures may fail each."""
     import great_expectations.expectations as gxe
 
     most = 1.0 - params.max_poor_share

@@ -185,10 +185,11 @@ def _dvc(root: Path, *arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        faults = [line for line in said if line.startswith("ERROR:")] or said or ["no reason given"]
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR:")]
+        reason = (*errors, *lines, "no reason given")[0].removeprefix("ERROR:").strip()
         raise LineageError(
-            f"dvc {arguments[0]} in {root}: {faults[0].removeprefix('ERROR:').strip()}; "
+            f"dvc {arguments[0]} in {root}: {reason}; "
             f"run `dvc {arguments[0]} {arguments[-1]}` there to see more"
         )
     return done.stdout.strip()

@@ -19,8 +19,11 @@ from facegraft.method.checkpoint import load_model
 from facegraft.method.model import Model
 
 
-class Swapper:
-    """The registered model as MLflow sees it."""
+class PyfuncModel:
+    """A registered model for MLflow's scoring: whole batches, no fine-tuning, no verdict.
+
+    A stored version names this module and `_load_pyfunc`, never this class.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model, self._landmarker = model, Landmarker()
@@ -50,5 +53,5 @@ class Swapper:
         )
 
 
-def _load_pyfunc(path: str) -> Swapper:
-    return Swapper(load_model(Path(path)))
+def _load_pyfunc(path: str) -> PyfuncModel:
+    return PyfuncModel(load_model(Path(path)))

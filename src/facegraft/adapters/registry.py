@@ -3,7 +3,8 @@
 A version is stored without pickle (`adapters/stored_version.py`), in a folder of its own that is
 written once. What the gate measured of it is a tag of the version. `champion` and `challenger` are
 aliases; a version that becomes champion remembers whom it replaced, so that going back is one step.
-Who reads the registry in order to change it holds `alone`: else one hash may get two versions.
+Who reads the registry in order to change it holds `registry_lock`: else one hash may get two
+versions.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Registered:
     rolled_back: bool
 
 
-def alone(project: Project, tell: Callable[[str], object]) -> AbstractContextManager[int]:
+def registry_lock(project: Project, tell: Callable[[str], object]) -> AbstractContextManager[int]:
     """Hold the registry's lock in this folder; one line to `tell` where that must be waited for."""
     return one_at_a_time(project.mlruns / "registry.lock", tell, "promotion or rollback")
 
@@ -92,7 +93,7 @@ def register(
     tags: Mapping[str, object],
 ) -> Registered:
     """Store the model as a new version and make it challenger; the same model again is the
-    same version, with the newer figures. The caller holds `alone`.
+    same version, with the newer figures. The caller holds `registry_lock`.
 
     Args:
         model_dir: holds model.safetensors, model.json and, where training kept it,

@@ -1,7 +1,8 @@
 """A second recogniser, to catch a model that is tuned to the first: dlib's ResNet. Optional.
 
-`pip install 'facegraft[second-judge]'` brings it: the code (Boost licence) from `dlib-bin`, the
-networks (CC0) from `face_recognition_models`, 100 MB. Used by `facegraft benchmark` alone.
+`.venv/bin/uv pip install --no-deps dlib-bin==20.0.1.post1 face-recognition-models==0.3.0` brings
+it: the code (Boost licence) from the first, the networks (CC0) from the second, 100 MB. Used by
+`facegraft benchmark` alone.
 """
 
 from __future__ import annotations

@@ -119,7 +119,6 @@ def read_groups(data_dir: Path) -> dict[str, Any]:
             }
             for side in ("identity", "attribute")
         }
-        # Before points had a name nobody wrote one: a model that knows its points refuses these.
         points = {
             "anchor_set": str(held.get("anchor_set", "")),
             "strokes": int(held.get("strokes", 0)),

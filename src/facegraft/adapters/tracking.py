@@ -66,7 +66,7 @@ MENDS = {
     "Permission denied": NOT_WRITABLE,
     "database is locked": "; another program holds the file: end it, or wait",
 }
-"""What SQLite or the system, through MLflow, says of its files -> what to do."""
+"""Part of an error of SQLite or the system that MLflow hands on -> what to do."""
 
 ADVICE = re.compile(r"\(raised as a result of Query-invoked autoflush[^)]*\)")
 
@@ -76,7 +76,7 @@ LOUD = (
     "mlflow.system_metrics.system_metrics_monitor",
 )
 """They log, over many lines, what they raise too, or what the run's own next figure meets as well:
-`one_line` tells it."""
+`one_line` reports it."""
 
 SYSTEM_SECONDS = 10.0
 """Between two records of what the machine is doing; `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`
@@ -155,7 +155,7 @@ def open_run(
     tags: Mapping[str, object] | None = None,
     params: Mapping[str, Any] | None = None,
     system_metrics: bool = False,
-    alone_as: str | None = None,
+    exclusive_kind: str | None = None,
 ) -> Iterator[Run]:
     """Start a run, or go on with `run_id` where MLflow still knows it.
 
@@ -168,8 +168,8 @@ def open_run(
         params: any nesting of mappings, e.g. `params.model_dump(by_alias=True)`; stored flat
             under dotted names.
         system_metrics: also log what the machine is doing, every `SYSTEM_SECONDS`.
-        alone_as: a kind of run of which there is one at a time in this folder, by a lock that the
-            caller holds. Others of it that are still RUNNING are of killed processes: they end
+        exclusive_kind: a kind of run of which there is one at a time in this folder, by a lock that
+            the caller holds. Others of it that are still RUNNING are of killed processes: they end
             KILLED.
 
     Raises:
@@ -177,7 +177,7 @@ def open_run(
     """
     with one_line():
         experiment_id = _experiment_id(project, experiment)
-        kind = {} if alone_as is None else {KIND: alone_as, FOLDER: _folder_id(project)}
+        kind = {} if exclusive_kind is None else {KIND: exclusive_kind, FOLDER: _folder_id(project)}
         _close_dead(project, experiment_id, kind, run_id)
         run = _resume(project, run_id) or _create(project, experiment_id, run_name, kind)
         _log_params(project, run.id, flatten(params or {}))
@@ -187,7 +187,7 @@ def open_run(
             yield run
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-        with suppress(TrackingError):  # what ended the block is told, not what followed from it
+        with suppress(TrackingError):  # the block's own error is raised, not what followed from it
             _end(run, status)
         raise
     _end(run, "FINISHED")
@@ -372,16 +372,16 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError) as error:
-        text = _said(error)
-        mend = next((mend for sign, mend in MENDS.items() if sign in text), "")
-        raise TrackingError(f"MLflow at {_where()}: {text}{mend}") from error
+        reason = _reason(error)
+        mend = next((mend for sign, mend in MENDS.items() if sign in reason), "")
+        raise TrackingError(f"MLflow at {_where()}: {reason}{mend}") from error
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The error without what SQLAlchemy adds (the statement, a link, advice), and the first file's
     of all that a download names."""
-    told = ADVICE.sub("", str(error).partition("[SQL:")[0])
-    head, *files = told.split("##### File ")
+    message = ADVICE.sub("", str(error).partition("[SQL:")[0])
+    head, *files = message.split("##### File ")
     return " ".join((files[0].replace("#####", ":") if files else head).split())
 
 

@@ -16,7 +16,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """Errors of a disk that takes nothing more: the next file would meet them as well."""
 
 RUST = re.compile(r"\(os error (\d+)\)")
-"""How libraries in Rust, e.g. safetensors, tell the system's error, in exceptions of their own."""
+"""The system's error number in the exceptions of libraries in Rust, e.g. safetensors."""
 
 LONGEST_HEAD = 64
 """Characters of a file's name that its temporary file repeats: names have at most 255 bytes."""
@@ -52,8 +52,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def _no_room(error: Exception, temporary: Path) -> int | None:
     """The number of the system's error, where the disk takes no more of the temporary file."""
     if not isinstance(error, OSError):
-        told = RUST.search(str(error))
-        number = int(told.group(1)) if told else None
+        match = RUST.search(str(error))
+        number = int(match.group(1)) if match else None
     elif error.errno is None and "requested and" in str(error):
         number = errno.ENOSPC  # numpy: "4096 requested and 512 written"
     else:

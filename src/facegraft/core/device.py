@@ -10,7 +10,7 @@ import torch
 
 from facegraft.core.config import RuntimeParams
 from facegraft.core.errors import FacegraftError
-from facegraft.core.ranks import place_on_machine
+from facegraft.core.ranks import local_rank
 
 
 class DeviceError(FacegraftError):
@@ -44,7 +44,7 @@ def set_up(runtime: RuntimeParams) -> torch.device:
     Raises:
         DeviceError: a GPU is asked for and there is none, or fewer than processes.
     """
-    device = choose_device(runtime.device, Machine.here(), place_on_machine())
+    device = choose_device(runtime.device, Machine.here(), local_rank())
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     return device
@@ -92,10 +92,12 @@ def choose_precision(wanted: str, device: torch.device, machine: Machine) -> tor
 
 
 @contextmanager
-def exactly() -> Iterator[None]:
-    """In here, and in what this decorates, `autocast_for` is off: places are no matter of 8 bits.
+def no_autocast() -> Iterator[None]:
+    """Switch `autocast_for` off in this block, or in what this decorates: coordinates need float32.
 
-    Of a face of 128 px bfloat16 knows a place to half a pixel, and it solves no equations.
+    Under autocast a matrix product comes out in bfloat16. Its 8 significant bits are steps of 1/256
+    where a coordinate in [-1, 1] nears 1: a quarter of a pixel at 128 px. `torch.linalg.det` does
+    not take it at all.
     """
     with ExitStack() as stack:
         for kind in ("cpu", "cuda"):

@@ -34,7 +34,7 @@ def parallel_map(
     *,
     task: str,
     threads: int = 0,
-    alone: bool = False,
+    in_process: bool = False,
     start: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
     """Yield `function(*item)` of every item, as they are done, in any order.
@@ -46,13 +46,13 @@ def parallel_map(
         threads: `runtime.threads`, how many processes at most; 0 means every usable core, 1 this
             process alone.
         task: what the processes do, for the error: "a process died while ...".
-        alone: in this process instead, in order, for too few items to pay.
+        in_process: no pool: call the function here, in order; for too few items to pay for one.
         start: called once in each process, before its first item.
 
     Raises:
         WorkerDied: a process was killed. What the function raises is raised here.
     """
-    if alone or threads == 1 or not items:  # a pool has one process at least
+    if in_process or threads == 1 or not items:  # a pool has one process at least
         yield from (function(*item) for item in items)
         return
     processes = min(threads or usable_cores(), len(items))

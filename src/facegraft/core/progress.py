@@ -1,4 +1,4 @@
-"""How a stage tells how far it is: a bar on a terminal, a line every few seconds elsewhere."""
+"""How a stage reports how far it is: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 

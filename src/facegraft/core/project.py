@@ -43,7 +43,7 @@ class Project:
 
     @property
     def landmarks(self) -> Path:
-        """What the landmark reader said of the dataset's pictures."""
+        """The landmark reader's results on the dataset's pictures."""
         return self.build / "landmarks"
 
     @property

@@ -28,17 +28,17 @@ class TooManyProcesses(FacegraftError):
     """More processes than a batch has images; one line with the mend."""
 
 
-def count() -> int:
-    """Processes that train together."""
+def world_size() -> int:
+    """Processes that train together; 1 without torchrun."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def number() -> int:
-    """This process among them, from 0; the first alone logs and writes."""
+def rank() -> int:
+    """This process among them, from 0; rank 0 alone logs and writes."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def place_on_machine() -> int:
+def local_rank() -> int:
     """This process among those that torchrun started on this machine."""
     return int(os.environ.get("LOCAL_RANK", "0")) if dist.is_torchelastic_launched() else 0
 
@@ -58,13 +58,13 @@ def joined(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def told_by_first(value: bool) -> bool:
-    """What the first process says; every process must call it as often as the others."""
-    if count() == 1:
+def broadcast_from_rank0(value: bool) -> bool:
+    """Rank 0's value, in every process; a collective: all must call it equally often."""
+    if world_size() == 1:
         return value
-    said: list[object] = [value]
-    dist.broadcast_object_list(said, src=0)
-    return bool(said[0])
+    values: list[object] = [value]
+    dist.broadcast_object_list(values, src=0)
+    return bool(values[0])
 
 
 def shared(run: Callable[..., T], *arguments: Any) -> T:
@@ -80,12 +80,12 @@ def shared(run: Callable[..., T], *arguments: Any) -> T:
     Raises:
         TooManyProcesses: there are fewer rows than processes.
     """
-    if count() == 1:
+    if world_size() == 1:
         return run(*arguments)
     rows = next(len(one) for one in arguments if isinstance(one, Tensor))
-    if rows < count():
-        raise TooManyProcesses(f"{count()} processes share {rows} images; start fewer")
-    start, stop = (rows * k // count() for k in (number(), number() + 1))
+    if rows < world_size():
+        raise TooManyProcesses(f"{world_size()} processes share {rows} images; start fewer")
+    start, stop = (rows * k // world_size() for k in (rank(), rank() + 1))
     mine = [_mapped(one, lambda t: _Share.apply(t, start, stop)) for one in arguments]
     every: T = _mapped(run(*mine), lambda t: _Join.apply(t, rows, start))
     return every
@@ -93,7 +93,7 @@ def shared(run: Callable[..., T], *arguments: Any) -> T:
 
 def normalise_together(model: nn.Module) -> None:
     """Let the batch norms of a model see the rows of all processes; parameters stay the same."""
-    if count() == 1:
+    if world_size() == 1:
         return
     for module in list(model.modules()):
         for name, child in module.named_children():
@@ -108,9 +108,9 @@ def combine_gradients(split: nn.Module, whole: nn.Module) -> None:
         split: used inside `shared` alone: each process holds its rows' share of the gradient.
         whole: used outside it: every process holds all of it, but perhaps rounded otherwise.
     """
-    if count() == 1:
+    if world_size() == 1:
         return
-    for module, parts in ((split, 1), (whole, count())):
+    for module, parts in ((split, 1), (whole, world_size())):
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         if not gradients:
             continue  # nothing of it learns in this step
@@ -139,8 +139,8 @@ class BatchNormOfAll(_BatchNorm):
         axes = [0, *range(2, x.ndim)]
         channels = [1, -1] + [1] * (x.ndim - 2)
         values = x.to(torch.promote_types(x.dtype, torch.float32))
-        seen = values.new_tensor([values.numel() / self.num_features])
-        sums = _Sum.apply(torch.cat([values.sum(axes), seen]))
+        count = values.new_tensor([values.numel() / self.num_features])
+        sums = _Sum.apply(torch.cat([values.sum(axes), count]))
         mean, rows = sums[:-1] / sums[-1], sums[-1].detach()
         centred = values - mean.view(channels)
         variance = _Sum.apply(centred.square().sum(axes)) / rows

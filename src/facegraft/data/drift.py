@@ -28,7 +28,7 @@ class Shift:
 
     Attributes:
         kind: the subject kind, or "all".
-        statistic: a key of `data_summary.RANGES`, or `SHARES`.
+        statistic: a key of `data.summary.RANGES`, or `SHARES`.
         index: the population stability index; infinite where one side was not measured.
         allowed: the bound plus what chance alone may do at this number of pictures.
     """
@@ -48,7 +48,8 @@ class DriftReport:
     """The verdict.
 
     Attributes:
-        passed: no champion, nothing moved, or the version is in `drift.accept`.
+        passed: no champion, nothing moved, or the drift of this data version was accepted by
+            `facegraft drift --accept`.
         reason: in words; one line.
         champion: its version, or None.
         reference: the data version that it was trained on, or None where that is not known.
@@ -64,7 +65,7 @@ class DriftReport:
     shifts: tuple[Shift, ...]
 
 
-def judge(
+def drift_verdict(
     current: DataSummary,
     champion: str | None,
     reference: DataSummary | None,

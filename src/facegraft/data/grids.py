@@ -26,7 +26,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the landmark reader says of pictures.
+    """The landmark reader's results on pictures.
 
     Attributes:
         landmarks: float32 (..., 478, 3), x, y in [-1, 1] over the picture and depth in that unit.
@@ -49,7 +49,8 @@ class Grid:
         regions: uint8 (I, A, S, S), labels of `REGIONS`.
         landmarks: float32 (I, A, 5, 2), x then y in pixels, order of `LANDMARKS`.
         anchors: float16 (I, A, K, 3), points of the surface and then of painted outlines: x and y
-            in [-1, 1] over the picture, 1 where visible (see `characters.anchors` and `strokes`);
+            in [-1, 1] over the picture, 1 where visible (see `characters.anchors` and
+            `characters.contours`);
             K = 0 where nobody knows them.
         identity_ids, attribute_ids: the ids of rows and columns.
         identity_code: float32 (I, C), what identity means in visible shape, about unit scale.
@@ -60,7 +61,7 @@ class Grid:
         mixes: the rows that are made of two others.
         anchor_set: names which points the anchors are; two grids of one name have the same.
         strokes: how many of the anchors, the last ones, are contour landmarks of brows and irises.
-        readings: what the landmark reader says of every cell; None until it was asked.
+        readings: the landmark reader's result on every cell, (I, A, ...); None until it was asked.
     """
 
     name: str

@@ -78,13 +78,13 @@ def _compared(
     gap = difference(challenger.by_pair, champion.by_pair)
     if gap is None or gap.mean is None or gap.low is None or gap.high is None:
         return f"{rules.metric} was not measured on the same pairs, so it cannot be compared", ""
-    told = (
+    comparison = (
         f"{rules.metric}: challenger {mine:.4f}, champion {theirs:.4f}, difference {gap.mean:+.4f} "
         f"[{gap.low:+.4f}, {gap.high:+.4f}] over {gap.pairs} pairs"
     )
     if not gap.low > rules.min_difference:
-        return f"{told}; the interval must lie above {rules.min_difference:+g}", ""
-    return None, told
+        return f"{comparison}; the interval must lie above {rules.min_difference:+g}", ""
+    return None, comparison
 
 
 def difference(mine: ByPair | None, theirs: ByPair | None) -> Figure | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegraft.core.device import exactly
+from facegraft.core.device import no_autocast
 from facegraft.data.faces import Faces
 from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, memberships
 from facegraft.method.latents import NUM_LATENTS, Content, Layout, unit_energy
@@ -87,7 +87,7 @@ class Contents:
         held[self.texture]["pixels"] = (3, self.size, self.size)
         return tuple(held)
 
-    @exactly()
+    @no_autocast()
     def packed(self, vectors: Tensor, faces: Faces, shapes: Shapes) -> Tensor:
         """Vectors (B, 18, D) and what else B faces give -> latents (B, L)."""
         shape = shapes(faces.landmarks, faces.expression) - shapes.mean

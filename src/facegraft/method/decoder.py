@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegraft.core.device import exactly
+from facegraft.core.device import no_autocast
 from facegraft.data.faces import Faces
 from facegraft.method.contents import Contents, Fused
 from facegraft.method.exchange import Exchange
@@ -245,7 +245,7 @@ class Decoder(nn.Module):
             plan = self.with_pixels(plan, source)
         return self.draw(plan, power=power, strength=strength)
 
-    @exactly()
+    @no_autocast()
     def plan(self, z: Tensor, landmarks: Tensor | None = None, strength: Strength = WHOLE) -> Plan:
         """Where everything goes.
 

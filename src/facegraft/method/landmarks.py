@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegraft.core.device import exactly
+from facegraft.core.device import no_autocast
 
 LANDMARKS = 478
 """Points of a face: 468 of its surface, then five of each iris."""
@@ -154,7 +154,7 @@ def memberships(regions: tuple[str, ...]) -> np.ndarray:
     return np.asarray(sharp / sharp.sum(axis=1, keepdims=True), np.float32)
 
 
-@exactly()
+@no_autocast()
 def canonical(landmarks: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The similarity in space that brings a face onto the mean face (Umeyama 1991).
 

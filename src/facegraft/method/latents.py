@@ -17,11 +17,13 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from facegraft.data.grids import PARTS
+
 NUM_LATENTS = 18
 """One latent per dimension, 0 to 17 (patent CN112991152A [0108])."""
 
 IDENTITY: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {"face_shape": (5,), "eyes": (6,), "brows": (7,), "nose": (8,), "mouth": (9,)}
+    dict(zip(PARTS, ((5,), (6,), (7,), (8,), (9,)), strict=True))
 )
 """Sub-dimension -> its latents, which a swap takes from the source [0109]."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facegraft.core.device import exactly
+from facegraft.core.device import no_autocast
 from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, canonical
 
 COVARIATES = 9 + EXPRESSIONS
@@ -30,7 +30,7 @@ class Shapes(nn.Module):
         self.register_buffer("covariate_mean", torch.zeros(COVARIATES))
         self.register_buffer("covariate_weight", torch.zeros(COVARIATES, 3 * LANDMARKS))
 
-    @exactly()
+    @no_autocast()
     def forward(self, landmarks: Tensor, expression: Tensor) -> Tensor:
         """Neutral shapes in the mean face's frame, (B, 478, 3).
 

@@ -1,4 +1,7 @@
-"""Stage `base`: the whole recipe of the shipped weights, resumable; needs no network and no GPU."""
+"""Stage `base`: make the shipped weights, judge them, and ship them if they are better.
+
+How they are trained is in `base_training.py`. Resumable; needs no network and no GPU.
+"""
 
 from __future__ import annotations
 
@@ -84,19 +87,19 @@ def base(
         DataError, ValidationFailed, NonFiniteLoss, CheckpointError: one line with the mend.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    own, recipe = Project(project.build / "base"), base_params(params)
+    own, params = Project(project.build / "base"), base_params(params)
     own.root.mkdir(parents=True, exist_ok=True)
-    draw_data(own, recipe, report)
-    import_photographs(own, recipe, report)
+    draw_data(own, params, report)
+    import_photographs(own, params, report)
     if made is None:
-        steps, wanted = train_weights(own, recipe, report, deadline)
+        steps, wanted = train_weights(own, params, report, deadline)
     else:
         steps = wanted = _take(Project(made).model, own.model)
     if steps < wanted:
         return Outcome(None, steps, wanted)
-    validate(own, recipe, report)
+    validate(own, params, report)
     shutil.copy(own.validation / "summary.json", own.model / DATA_SUMMARY)
-    return Outcome(ship(own, recipe, BASE, report), steps, wanted)
+    return Outcome(ship(own, params, BASE, report), steps, wanted)
 
 
 def pack_base(project: Project, params: Params, folder: Path, report: Progress) -> None:
@@ -108,9 +111,9 @@ def pack_base(project: Project, params: Params, folder: Path, report: Progress) 
     own = Project(project.build / "base-pack")
     own.root.mkdir(parents=True, exist_ok=True)
     few = params.data.model_copy(update={"grids": GridCounts(train=1, validation=1, test=1)})
-    recipe = params.model_copy(update={"data": few})  # an album lies beside grids, few as they are
-    draw_data(own, recipe, report)
-    import_photographs(own, recipe, report)
+    params = params.model_copy(update={"data": few})  # an album lies beside grids, few as they are
+    draw_data(own, params, report)
+    import_photographs(own, params, report)
     pack(project, own, folder)
 
 
@@ -123,10 +126,10 @@ def _take(source: Path, folder: Path) -> int:
     return int(str(steps))
 
 
-def import_photographs(own: Project, recipe: Params, report: Progress) -> None:
+def import_photographs(own: Project, params: Params, report: Progress) -> None:
     """People of the ORL database, so that a person's expression is not taken for shape.
 
-    Without the package that carries them the recipe goes on, and says so.
+    Where the package that carries them is not installed none are imported; a line says so.
     """
     table = own.build / "photographs.csv"
     files = [
@@ -141,7 +144,7 @@ def import_photographs(own: Project, recipe: Params, report: Progress) -> None:
     with replacing(table) as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     terms = Terms("real_person", consent="ORL database, for research", licence="NOASSERTION")
-    import_pictures(own, recipe, table, terms, report, album="orl")
+    import_pictures(own, params, table, terms, report, album="orl")
 
 
 def ship(own: Project, params: Params, folder: Path, report: Progress) -> Decision:

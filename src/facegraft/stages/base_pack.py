@@ -18,8 +18,8 @@ from facegraft.adapters import albums
 from facegraft.adapters.landmarks import MODEL, model_file
 from facegraft.characters.assets import copy_cache
 from facegraft.core.code_hash import PACKAGE
-from facegraft.core.config import load_params
 from facegraft.core.errors import FacegraftError
+from facegraft.core.params_file import load_params
 from facegraft.core.progress import console
 from facegraft.core.project import Project
 

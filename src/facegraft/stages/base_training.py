@@ -24,10 +24,10 @@ from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import save_model
 from facegraft.method.model import ModelConfig
 from facegraft.stages.landmarks import people_with_readings, read_split
-from facegraft.stages.rendering import MARKER, recipe, render_dataset
+from facegraft.stages.rendering import MARKER, render_dataset, rendering_recipe
 from facegraft.training.loop import TrainState, init_state, train
 from facegraft.training.state_file import (
-    checkpoint_recipe,
+    checkpoint_metadata,
     continue_from,
     load_state,
     save_heads,
@@ -55,7 +55,8 @@ def draw_data(own: Project, params: Params, report: Progress) -> None:
         DataError: a render process died. CharacterError: the renderer's assets cannot be had.
     """
     made = own.data / MARKER
-    if made.exists() and json.loads(made.read_text(encoding="utf-8")) == recipe(params.data):
+    wanted = rendering_recipe(params.data)
+    if made.exists() and json.loads(made.read_text(encoding="utf-8")) == wanted:
         return
     drawn, replaced = own.build / "rendering", own.build / "replaced-data"
     render_dataset(drawn, params.data, report, params.runtime.threads)
@@ -70,7 +71,7 @@ def draw_data(own: Project, params: Params, report: Progress) -> None:
 def train_weights(
     own: Project, params: Params, report: Progress, deadline: float | None = None
 ) -> tuple[int, int]:
-    """Train on data/, from the checkpoint of the same recipe if there is one, into build/model.
+    """Train on data/, from the checkpoint of the same key if there is one, into build/model.
 
     Args:
         deadline: of `time.monotonic()`; the step that passes it is the last, and the weights are
@@ -84,15 +85,15 @@ def train_weights(
     """
     section = params.train
     grids, people = _faces(own, params, report)
-    state, name = _begun(own, params, grids), _recipe(params, people)
+    state, key = _begun(own, params, grids), _checkpoint_key(params, people)
     path = own.checkpoints / "last.safetensors"
-    if path.exists() and checkpoint_recipe(path)[0] == name:
+    if path.exists() and checkpoint_metadata(path)[0] == key:
         load_state(state, path)
     for metrics in train(state, grids, section, people, params.runtime):
         report(state.step, section.steps, metrics.text)
         late = deadline is not None and time.monotonic() > deadline
         if late or state.step % section.evaluate_every == 0 or state.step == section.steps:
-            save_state(state, path, name)
+            save_state(state, path, key)
         if late:
             break
     save_model(state.ema, own.model)
@@ -119,10 +120,10 @@ def _begun(own: Project, params: Params, grids: Sequence[Grid]) -> TrainState:
     return state
 
 
-def _recipe(params: Params, people: Sequence[Person]) -> str:
-    """Names what the weights depend on, so that a checkpoint of another recipe is not continued."""
+def _checkpoint_key(params: Params, people: Sequence[Person]) -> str:
+    """Digest of data, params and code, so that a checkpoint of other ones is not continued."""
     section = params.train.model_dump(mode="json", exclude={"log_every"})
     start = (BASE / "card.json").read_text(encoding="utf-8") if section["init"] == "base" else ""
     names = [person.identity_id for person in people]
-    parts = [recipe(params.data), section, names, code_hash(*CODE), start]
+    parts = [rendering_recipe(params.data), section, names, code_hash(*CODE), start]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -48,7 +48,7 @@ from facegraft.stages.benchmarking.data import BenchmarkData, benchmark_data
 from facegraft.stages.benchmarking.dimension_pictures import HEAT_MAP, ROWS, write_dimensions
 from facegraft.stages.benchmarking.galleries import gallery
 from facegraft.stages.benchmarking.unpaired_sources import avatars, photographs
-from facegraft.stages.inputs import Eyes
+from facegraft.stages.inputs import FaceReaders
 from facegraft.stages.landmarks import read_crop
 
 SHEET_PAIRS, SHEET_REGIONS = 64, 6
@@ -188,17 +188,17 @@ def _measured(
     resamples: int | None,
     report: Progress,
 ) -> Measured:
-    section, eyes = params.benchmark, Eyes.opened(params.runtime.threads)
-    further, notes = _judges(project, data, eyes.judge, report)
+    section, readers = params.benchmark, FaceReaders.opened(params.runtime.threads)
+    further, notes = _judges(project, data, readers.judge, report)
     further.append(attribute_errors(probes, data.people))
-    further.append(read_by(partial(read_crop, eyes.landmarker)))
+    further.append(read_by(partial(read_crop, readers.landmarker)))
     further.append(sharpness(data.people))
     columns = measure_pairs(model, data.people, pairs, further, report)
     for judge in ("judge", "second_judge"):
         columns |= share_of_the_way(columns, judge)
     sheets = {}
     for kind, measure in (("photographs", photographs), ("avatars", avatars)):
-        foreign = measure(project, model, eyes, data.people, pairs, section.seed, report)
+        foreign = measure(project, model, readers, data.people, pairs, section.seed, report)
         if foreign is None:
             notes[f"{kind}_similarity_source"] = NOT_INSTALLED
         else:

@@ -19,7 +19,7 @@ from facegraft.core.atomic import replacing
 from facegraft.core.config import Params
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
-from facegraft.stages.rendering import MARKER, recipe, recipe_digest, render_dataset
+from facegraft.stages.rendering import MARKER, recipe_digest, render_dataset, rendering_recipe
 
 Source = Literal["cached", "pulled", "rendered"]
 
@@ -86,7 +86,7 @@ def _use(project: Project, params: Params, report: Progress) -> Source:
     version = lineage.folder_md5(project.data)
     recorded = lineage.data_version(project.root)
     made_with = _made_with(project.data)
-    if made_with is not None and made_with != recipe(params.data):
+    if made_with is not None and made_with != rendering_recipe(params.data):
         return _render(project, params, report)
     if version == recorded:
         return "cached"
@@ -117,7 +117,7 @@ def _fetch(project: Project, params: Params, report: Progress) -> Source:
         _through_dvc(lineage.dvc_pull, project)
     else:
         return _render(project, params, report)
-    if _made_with(project.data) in (None, recipe(params.data)):
+    if _made_with(project.data) in (None, rendering_recipe(params.data)):
         return source
     return _render(project, params, report)
 
@@ -158,16 +158,16 @@ def _record_rendering(project: Project, params: Params, report: Progress) -> Non
 
     Then this processor rounded otherwise, and a file under git would change for nothing.
     """
-    root, recipe, drawn = project.root, recipe_digest(params.data), lineage.folder_md5(project.data)
+    root, digest, drawn = project.root, recipe_digest(params.data), lineage.folder_md5(project.data)
     imported = bool(albums.album_names(project.data))
-    same = lineage.recorded_recipe(root) == recipe and not imported
+    same = lineage.recorded_recipe(root) == digest and not imported
     recorded = lineage.data_version(root)
     if same and drawn != recorded:
         report(1, 1, f"data.dvc stays at {recorded}: what was drawn differs by rounding alone")
         return
     record(project, report)
     if not same and not imported and lineage.data_version(root) == drawn:
-        lineage.note_recipe(root, recipe)
+        lineage.note_recipe(root, digest)
 
 
 def _note_version(project: Project, version: str) -> None:

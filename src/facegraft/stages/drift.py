@@ -20,7 +20,7 @@ from facegraft.core.config import Params
 from facegraft.core.errors import FacegraftError
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
-from facegraft.data.drift import DriftReport, Shift, judge
+from facegraft.data.drift import DriftReport, Shift, drift_verdict
 from facegraft.data.summary import DataSummary, SummaryError, read_summary
 from facegraft.presenting.drift import drift_page
 from facegraft.presenting.pages import html
@@ -33,6 +33,10 @@ class DriftFound(FacegraftError):
     """The data is not what the champion knows; one line with what moved and the mend."""
 
 
+class AcceptRefused(FacegraftError):
+    """`drift --accept` accepts nothing as it was called; one line with the mend."""
+
+
 def accept(project: Project, data_version: str, why: str) -> Acceptance:
     """Keep that the drift of the validated data is meant, and by whom and why.
 
@@ -41,19 +45,22 @@ def accept(project: Project, data_version: str, why: str) -> Acceptance:
         why: one line.
 
     Raises:
-        DriftFound: that is not the data at hand, there is no reason, or nothing drifted yet.
+        AcceptRefused: that is not the data at hand, there is no reason, or no champion.
+        SummaryError: build/validation/summary.json is missing or damaged.
         RegistryError, TrackingError: the registry does not answer.
     """
     current = _current(project).data_version
     if data_version != current:
-        raise DriftFound(
+        raise AcceptRefused(
             f"--accept {data_version}: the data at hand is {current}; look at its page, "
             f"{project.build / 'drift' / PAGE}, and accept that one"
         )
     if not why.strip():
-        raise DriftFound(f"--accept {data_version}: say why it is meant, by --why TEXT")
+        raise AcceptRefused(f"--accept {data_version}: say why it is meant, by --why TEXT")
     if registry.champion(project) is None:
-        raise DriftFound(f"--accept {data_version}: no champion yet, so there is nothing to accept")
+        raise AcceptRefused(
+            f"--accept {data_version}: no champion yet, so there is nothing to accept"
+        )
     return accepted_drift.accept(project, current, who=_user(), why=" ".join(why.split())[:1000])
 
 
@@ -66,6 +73,7 @@ def drift(project: Project, params: Params, report: Progress) -> DriftReport:
     Raises:
         DriftFound: a statistic moved too far, or the champion has no summary to compare with, and
             the data version is not accepted.
+        SummaryError: build/validation/summary.json is missing or damaged.
         RegistryError, TrackingError: the registry does not answer.
     """
     folder = project.build / "drift"
@@ -74,7 +82,8 @@ def drift(project: Project, params: Params, report: Progress) -> DriftReport:
     current = _current(project)
     champion = registry.champion(project)
     reference = _reference(champion)
-    found = judge(current, champion.version if champion else None, reference, params.drift)
+    version = champion.version if champion else None
+    found = drift_verdict(current, version, reference, params.drift)
     if not found.passed:
         found = _unless_meant(found, accepted_drift.acceptance(project, current.data_version))
     report(1, 1, found.reason)
@@ -93,8 +102,8 @@ def drift(project: Project, params: Params, report: Progress) -> DriftReport:
 def _unless_meant(found: DriftReport, given: Acceptance | None) -> DriftReport:
     if given is None:
         return found
-    said = f"accepted by {given.who}, {given.when}, because {given.why}: {found.reason}"
-    return replace(found, passed=True, reason=said)
+    reason = f"accepted by {given.who}, {given.when}, because {given.why}: {found.reason}"
+    return replace(found, passed=True, reason=reason)
 
 
 def _user() -> str:
@@ -109,9 +118,9 @@ def _current(project: Project) -> DataSummary:
     try:
         return read_summary(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DriftFound(f"{path}: not found; run `facegraft validate` first") from error
+        raise SummaryError(f"{path}: not found; run `facegraft validate` first") from error
     except SummaryError as error:
-        raise DriftFound(f"{path}: {error}; run `facegraft validate` again") from error
+        raise SummaryError(f"{path}: {error}; run `facegraft validate` again") from error
 
 
 def _reference(champion: Registered | None) -> DataSummary | None:

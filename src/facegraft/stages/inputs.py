@@ -52,20 +52,20 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Eyes:
-    """What finds and reads faces."""
+class FaceReaders:
+    """The recogniser, which finds faces, and the landmark reader."""
 
     judge: Judge
     landmarker: Landmarker
 
     @classmethod
-    def opened(cls, threads: int) -> Eyes:
+    def opened(cls, threads: int) -> FaceReaders:
         """Both networks, on so many of OpenCV's threads; 0 leaves OpenCV its own number."""
         return cls(Judge(threads=threads or None), Landmarker(threads=threads or None))
 
 
 def read_input(
-    project: Project, config: ModelConfig, eyes: Eyes, given: str, base: Path = Path()
+    project: Project, config: ModelConfig, readers: FaceReaders, given: str, base: Path = Path()
 ) -> Input:
     """Load a picture file and align its face, or take an image of the dataset by its key.
 
@@ -77,14 +77,14 @@ def read_input(
         DataError: an unknown image key; the message suggests close ones.
     """
     if _names_file(base / given):
-        return _from_file(config, eyes, base / given, given)
+        return _from_file(config, readers, base / given, given)
     cell = load_image(project.data, given)
     record = InputRecord(given=printable(given), sha256=cell_sha256(cell))
     pixels = np.ascontiguousarray(cell.transpose(1, 2, 0))
     if pixels.shape[0] != config.size:
         side = (config.size, config.size)
         pixels = np.array(Image.fromarray(pixels).resize(side, Image.Resampling.LANCZOS))
-    face = read_crop(eyes.landmarker, to_tensor(pixels)[None], certain=True)
+    face = read_crop(readers.landmarker, to_tensor(pixels)[None], certain=True)
     assert face is not None
     return Input(face, record, Portrait(pixels, IN_PLACE), key=given)
 
@@ -114,12 +114,12 @@ def _names_file(path: Path) -> bool:
     return True
 
 
-def _from_file(config: ModelConfig, eyes: Eyes, path: Path, given: str) -> Input:
+def _from_file(config: ModelConfig, readers: FaceReaders, path: Path, given: str) -> Input:
     data = read_file(path)
     record = InputRecord(given=printable(given), sha256=hashlib.sha256(data).hexdigest())
     picture = decode_image(path, data)
-    found = _the_face(path, eyes.judge.detect_all(picture))
-    reading = eyes.landmarker.read(picture, aimed_at(found.box, found.landmarks[:2]))
+    found = _the_face(path, readers.judge.detect_all(picture))
+    reading = readers.landmarker.read(picture, aimed_at(found.box, found.landmarks[:2]))
     if reading is None:
         raise ImageError(
             f"{path}: a face is found but its features cannot be read; use a picture that shows "

@@ -100,9 +100,13 @@ def _readings(
     kept = {path: _kept(path) for path in paths}
     missing = {p: s for p, s in zip(paths, stacks, strict=True) if kept[p] is None}
     done, total = 0, sum(map(len, missing.values()))
-    alone = total < PARALLEL_FROM
+    in_process = total < PARALLEL_FROM
     for path in parallel_map(
-        _read_stack, list(missing.items()), task="reading landmarks", alone=alone, threads=threads
+        _read_stack,
+        list(missing.items()),
+        task="reading landmarks",
+        in_process=in_process,
+        threads=threads,
     ):
         done += len(missing[path])
         report(done, total, "landmarks read")

@@ -10,7 +10,7 @@ import numpy as np
 
 from facegraft.adapters import registry
 from facegraft.adapters.lineage import provenance
-from facegraft.adapters.pyfunc import Swapper
+from facegraft.adapters.pyfunc import PyfuncModel
 from facegraft.adapters.registry import Registered
 from facegraft.adapters.store import load_grids
 from facegraft.adapters.tracking import Run, find_run, open_run
@@ -61,7 +61,7 @@ def promote(project: Project, params: Params, report: Progress) -> Decision:
     Raises:
         PromotionError, CheckpointError, DataError, RegistryError, TrackingError: one line.
     """
-    with registry.alone(project, lambda line: report(0, 3, line)):
+    with registry.registry_lock(project, lambda line: report(0, 3, line)):
         return _promote(project, params, report)
 
 
@@ -111,7 +111,7 @@ def _bootstrap_champion(project: Project, params: Params, report: Progress) -> N
         report(0, 3, f"base weights: {'; '.join(decision.reasons)}")
         return
     tags = provenance(project.root) | {"init": "base"}
-    with open_run(project, run_name="base", tags=tags, alone_as="promote") as run:
+    with open_run(project, run_name="base", tags=tags, exclusive_kind="promote") as run:
         run.log_metrics({k: v for k, v in _numbers(known).items() if v is not None}, 0)
         run.log_artifact(BASE, "model")
         first = registry.register(
@@ -232,7 +232,7 @@ def _smoke(project: Project, version: str, folder: Path) -> tuple[str, ...]:
         for cell in ((0, 0), (1, 1))
     )
     swapped = registry.load(project, version)(source, target)
-    trained = Swapper(load_model(folder))
+    trained = PyfuncModel(load_model(folder))
     expected = trained.predict({"source": source, "target": target})
     if not np.array_equal(swapped, expected):
         return (f"version {version}, loaded back, does not swap as the trained model does",)
@@ -278,7 +278,7 @@ def _training_run(project: Project) -> Run:
     if run is not None:
         return run
     tags = provenance(project.root)
-    with open_run(project, run_name="promote", tags=tags, alone_as="promote") as fresh:
+    with open_run(project, run_name="promote", tags=tags, exclusive_kind="promote") as fresh:
         return fresh
 
 

@@ -61,14 +61,14 @@ def render_dataset(folder: Path, params: RenderParams, report: Progress, threads
     _finish(folder, params, specs)
 
 
-def recipe(params: RenderParams) -> dict[str, object]:
+def rendering_recipe(params: RenderParams) -> dict[str, object]:
     """What data/params.json holds for these params."""
     return {"data": params.model_dump(mode="json")}
 
 
 def recipe_digest(params: RenderParams) -> str:
     """Names what a rendering shows: two of one digest differ by the processor's rounding alone."""
-    text = json.dumps(recipe(params) | {"rendering": RENDERING}, sort_keys=True)
+    text = json.dumps(rendering_recipe(params) | {"rendering": RENDERING}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -97,7 +97,7 @@ def _part(folder: Path, name: str) -> Path:
 
 def _prepare(folder: Path, params: RenderParams) -> None:
     """An empty folder, or the unfinished one of the same params and renderer."""
-    wanted = json.dumps(recipe(params) | {"renderer": renderer_version()}, sort_keys=True)
+    wanted = json.dumps(rendering_recipe(params) | {"renderer": renderer_version()}, sort_keys=True)
     note = folder / "parts" / "recipe.json"
     if note.exists() and note.read_text(encoding="utf-8") == wanted:
         return
@@ -151,7 +151,7 @@ def _finish(folder: Path, params: RenderParams, specs: list[GridSpec]) -> None:
     write_preview(folder, tuple(params.splits))
     shutil.rmtree(folder / "parts")
     with replacing(folder / MARKER) as temporary:
-        text = json.dumps(recipe(params), indent=2, sort_keys=True)
+        text = json.dumps(rendering_recipe(params), indent=2, sort_keys=True)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -24,7 +24,7 @@ def rollback(project: Project, params: Params, report: Progress) -> RollbackRepo
         RegistryError: there is no champion, or none before it; TrackingError: MLflow is away.
     """
     report(0, 1, "rolling back")
-    with registry.alone(project, lambda line: report(0, 1, line)):
+    with registry.registry_lock(project, lambda line: report(0, 1, line)):
         left, now = registry.rollback(project)
     report(1, 1, f"champion is version {now.version} again, version {left.version} left")
     return RollbackReport(left=left.version, champion=now.version)

@@ -44,7 +44,7 @@ from facegraft.method.sidecar import (
 from facegraft.method.swap import swap as swap_pair
 from facegraft.method.tuning import Tuned
 from facegraft.method.tuning import Verdict as Measured
-from facegraft.stages.inputs import Eyes, Input, read_input, true_swap
+from facegraft.stages.inputs import FaceReaders, Input, read_input, true_swap
 from facegraft.stages.landmarks import read_crop
 
 SINGLE = "single"
@@ -77,27 +77,29 @@ class SwapResult:
 
 
 @dataclass(frozen=True)
-class Swapper:
-    """The champion, ready: its weights, calibrated thresholds and the independent judge."""
+class TuningSwapper:
+    """A registered version that `run_swap` fine-tunes on each pair until its thresholds pass."""
 
     project: Project
     params: SwapParams
     model: Model
     model_version: str
     thresholds: Thresholds
-    eyes: Eyes
+    readers: FaceReaders
 
     @property
     def judge(self) -> Judge:
         """The independent recogniser."""
-        return self.eyes.judge
+        return self.readers.judge
 
     def read(self, image: Tensor) -> Faces | None:
         """A swap of the model's size, (1, 3, S, S), read anew; None where no face is found."""
-        return read_crop(self.eyes.landmarker, image)
+        return read_crop(self.readers.landmarker, image)
 
 
-def open_swapper(project: Project, params: Params, reference: str = registry.CHAMPION) -> Swapper:
+def open_swapper(
+    project: Project, params: Params, reference: str = registry.CHAMPION
+) -> TuningSwapper:
     """Fetch a version of the registry and its calibration.
 
     Raises:
@@ -105,13 +107,13 @@ def open_swapper(project: Project, params: Params, reference: str = registry.CHA
         Uncalibrated: its losses cannot tell same from different, so it may not run.
     """
     version, folder = registry.fetch(project, reference)
-    return Swapper(
+    return TuningSwapper(
         project=project,
         params=params.swap,
         model=load_model(folder).to(set_up(params.runtime)),
         model_version=version.version,
         thresholds=registry.calibration_of(version).thresholds(),
-        eyes=Eyes.opened(params.runtime.threads),
+        readers=FaceReaders.opened(params.runtime.threads),
     )
 
 
@@ -207,14 +209,14 @@ def _read_result(folder: Path) -> SwapResult | None:
     return result if all(sizes) else None
 
 
-def read_pair(swapper: Swapper, source: str, target: str, base: Path = Path()) -> list[Input]:
+def read_pair(swapper: TuningSwapper, source: str, target: str, base: Path = Path()) -> list[Input]:
     """Source and target; see `inputs.read_input`."""
-    config, eyes = swapper.model.config, swapper.eyes
-    return [read_input(swapper.project, config, eyes, one, base) for one in (source, target)]
+    config, readers = swapper.model.config, swapper.readers
+    return [read_input(swapper.project, config, readers, one, base) for one in (source, target)]
 
 
 def run_swap(
-    swapper: Swapper,
+    swapper: TuningSwapper,
     inputs: list[Input],
     job: str,
     folder: Path,
@@ -243,15 +245,15 @@ def run_swap(
     record = _record(swapper, swapped, inputs, job, transplant, started)
     result = SwapResult(record, folder)
     whole = _whole(swapped.decoded, source, target)
-    said = {"facegraft:job": job, "facegraft:verdict": record.verdict}
-    said |= {"facegraft:why": record.reason}
+    text_chunks = {"facegraft:job": job, "facegraft:verdict": record.verdict}
+    text_chunks |= {"facegraft:why": record.reason}
     sheet = _comparison(swapper.project, swapped, inputs, record, whole=transplant is None)
     with (
         replacing(result.sidecar) as sidecar,
         replacing(result.comparison) as comparison,
         replacing(result.image) as picture,
     ):
-        save_png(picture, whole, said, ai_generated=True)
+        save_png(picture, whole, text_chunks, ai_generated=True)
         save_picture(comparison, sheet)
         record.write(sidecar)
         for name in (RECORD, *PICTURES.values(), ERROR):
@@ -279,7 +281,7 @@ def _refuse_unknown_parts(model: Model, transplant: Collection[str] | None) -> N
 
 
 def _record(
-    swapper: Swapper,
+    swapper: TuningSwapper,
     tuned: Tuned,
     inputs: list[Input],
     job: str,

@@ -20,8 +20,8 @@ from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.method.sidecar import ERROR
 from facegraft.stages.swap import (
-    Swapper,
     SwapResult,
+    TuningSwapper,
     finished,
     open_swapper,
     read_pair,
@@ -144,7 +144,7 @@ def _work(
     report(len(jobs), len(jobs), "queue done")
 
 
-def _swapped(swapper: Swapper, path: Path, job: Job) -> SwapResult:
+def _swapped(swapper: TuningSwapper, path: Path, job: Job) -> SwapResult:
     inputs = read_pair(swapper, job.source, job.target, path.parent)
     folder = list_folder(swapper.project, path) / job.folder
     return run_swap(swapper, inputs, job.name, folder, job.transplant)

@@ -37,7 +37,7 @@ from facegraft.stages.landmarks import people_with_readings, read_split
 from facegraft.training.loop import NonFiniteLoss, StepMetrics, TrainState, init_state
 from facegraft.training.loop import train as train_steps
 from facegraft.training.state_file import (
-    checkpoint_recipe,
+    checkpoint_metadata,
     continue_from,
     load_state,
     save_heads,
@@ -96,11 +96,13 @@ def train(project: Project, params: Params, report: Progress) -> TrainReport:
         NonFiniteLoss: naming the step, the losses, the images and the last good checkpoint.
         DataError, CheckpointError, TrackingError, DeviceError, Busy: one line with the mend.
     """
-    with _alone(project, params, report), ranks.joined(set_up(params.runtime)):
+    with _training_lock(project, params, report), ranks.joined(set_up(params.runtime)):
         return _train(project, params, report)
 
 
-def _alone(project: Project, params: Params, report: Progress) -> AbstractContextManager[object]:
+def _training_lock(
+    project: Project, params: Params, report: Progress
+) -> AbstractContextManager[object]:
     """The lock of trainings in this folder; of the processes of a torchrun, the first holds it.
 
     A `dvc repro` that is killed leaves its training behind, and the next would start another.
@@ -117,25 +119,25 @@ def _alone(project: Project, params: Params, report: Progress) -> AbstractContex
 
 def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     faces = _faces(project, params, report)
-    recipe = _recipe(project, params)
+    key = _checkpoint_key(project, params)
     config = ModelConfig.from_params(params.train, faces.grids)
-    state, run_id = _start(project, params, config, faces.grids[0], recipe)
-    if ranks.number() > 0:
+    state, run_id = _start(project, params, config, faces.grids[0], key)
+    if ranks.rank() > 0:
         return _assist(project, params, state, faces)
     with open_run(
         project,
-        run_name=f"train-{recipe[:8]}",
+        run_name=f"train-{key[:8]}",
         run_id=run_id,
-        tags={**provenance(project.root), "recipe": recipe},
+        tags={**provenance(project.root), "recipe": key},
         params=params.model_dump(by_alias=True, mode="json"),
         system_metrics=True,
-        alone_as="train",
+        exclusive_kind="train",
     ) as run:
         _remember_run(project, run.id)
-        run.set_tags({"device": state.model.device, "processes": ranks.count()})
+        run.set_tags({"device": state.model.device, "processes": ranks.world_size()})
         run.set_tags({"imported_people": len(faces.people)})
-        with _naming_what_is_good(project, state, recipe, run):
-            losses, stopped = _fit(project, params, state, faces, recipe, run, report)
+        with _naming_what_is_good(project, state, key, run):
+            losses, stopped = _fit(project, params, state, faces, key, run, report)
         save_model(state.ema, project.model)
         save_heads(state.heads, project.model)
         _keep_data_summary(project)
@@ -151,7 +153,7 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
             path.write_text(outcome.model_dump_json(indent=2) + "\n", encoding="utf-8")
         run.set_tags({"stopped": stopped, "steps": state.step, NOTE: _note(outcome, params)})
         run.log_artifact(project.model, "model")
-        ranks.told_by_first(True)  # the others wait for what was written
+        ranks.broadcast_from_rank0(True)  # the others wait for what was written
     return outcome
 
 
@@ -174,11 +176,11 @@ def _faces(project: Project, params: Params, report: Progress) -> Faces:
 
 def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -> TrainReport:
     """What every process but the first does: its share of each step until the first stops."""
-    stop = ranks.told_by_first(False)
+    stop = ranks.broadcast_from_rank0(False)
     for _ in [] if stop else _steps(params, state, faces):
-        if _is_evaluated(state.step, params) and ranks.told_by_first(False):
+        if _is_evaluated(state.step, params) and ranks.broadcast_from_rank0(False):
             break
-    ranks.told_by_first(True)
+    ranks.broadcast_from_rank0(True)
     return TrainReport.model_validate(read_json(project.model / "train.json"))
 
 
@@ -218,7 +220,7 @@ def _fit(
     params: Params,
     state: TrainState,
     faces: Faces,
-    recipe: str,
+    key: str,
     run: Run,
     report: Progress,
 ) -> tuple[dict[str, float], str]:
@@ -228,7 +230,7 @@ def _fit(
     losses = held_out_losses(state.ema, faces.held_out, faces.pairs)
     if state.step == 0:
         _log_sheets(run, state, faces)
-    if ranks.told_by_first(_may_stop(losses, state, params)):
+    if ranks.broadcast_from_rank0(_may_stop(losses, state, params)):
         return losses, "thresholds"
     for metrics in _steps(params, state, faces):
         recent.append(metrics)
@@ -242,8 +244,8 @@ def _fit(
         run.log_metrics({f"held_out/{k}": v for k, v in losses.items()}, state.step)
         _log_sheets(run, state, faces)
         _require_finite(losses, state.step)
-        save_state(state, _checkpoint(project), recipe)
-        if ranks.told_by_first(_may_stop(losses, state, params)):
+        save_state(state, _checkpoint(project), key)
+        if ranks.broadcast_from_rank0(_may_stop(losses, state, params)):
             return losses, "thresholds"
     return losses, "budget"
 
@@ -251,22 +253,20 @@ def _fit(
 def _require_finite(losses: dict[str, float], step: int) -> None:
     """What is not finite is never kept as a checkpoint."""
     if not np.isfinite(list(losses.values())).all():
-        told = ", ".join(f"{name}={value}" for name, value in losses.items())
-        raise NonFiniteLoss(f"step {step}: a held-out loss is not finite ({told})")
+        values = ", ".join(f"{name}={value}" for name, value in losses.items())
+        raise NonFiniteLoss(f"step {step}: a held-out loss is not finite ({values})")
 
 
 @contextmanager
-def _naming_what_is_good(
-    project: Project, state: TrainState, recipe: str, run: Run
-) -> Iterator[None]:
+def _naming_what_is_good(project: Project, state: TrainState, key: str, run: Run) -> Iterator[None]:
     """Where a loss is not finite, the run says so and the message names the last checkpoint."""
     try:
         yield
     except NonFiniteLoss as error:
         run.set_tags({"stopped": "a loss was not finite", "steps": state.step})
         path = _checkpoint(project)
-        good = path.exists() and checkpoint_recipe(path)[0] == recipe
-        kept = f"{path} (step {checkpoint_recipe(path)[1]})" if good else "none yet"
+        good = path.exists() and checkpoint_metadata(path)[0] == key
+        kept = f"{path} (step {checkpoint_metadata(path)[1]})" if good else "none yet"
         raise NonFiniteLoss(f"{error}; last good checkpoint: {kept}") from error
 
 
@@ -285,12 +285,12 @@ def _may_stop(losses: dict[str, float], state: TrainState, params: Params) -> bo
 
 
 def _start(
-    project: Project, params: Params, config: ModelConfig, grid: Grid, recipe: str
+    project: Project, params: Params, config: ModelConfig, grid: Grid, key: str
 ) -> tuple[TrainState, str | None]:
-    """A fresh state, or the interrupted one of the same recipe with its MLflow run."""
+    """A fresh state, or the interrupted one of the same key, with its MLflow run."""
     state = init_state(params.train, config, grid, set_up(params.runtime))
     path = _checkpoint(project)
-    if path.exists() and checkpoint_recipe(path)[0] == recipe:
+    if path.exists() and checkpoint_metadata(path)[0] == key:
         load_state(state, path)
         run = _run_file(project)
         return state, str(read_json(run)["run_id"]) if run.exists() else None
@@ -307,7 +307,7 @@ def _initial(project: Project, params: Params) -> Path | None:
     return BASE if params.train.init == "base" else project.root / params.train.init
 
 
-def _recipe(project: Project, params: Params) -> str:
+def _checkpoint_key(project: Project, params: Params) -> str:
     """Names what the weights depend on: data version, params.train, precision and the code.
 
     Without the code, a checkpoint that reached its budget would stand for changed losses.

@@ -25,8 +25,8 @@ REPORT, STATISTICS, PAGE = "report.json", "statistics.parquet", "index.html"
 SUMMARY = "summary.json"
 
 
-VERSION = 2
-"""Of what is remembered in build/cache; another way of measuring needs another number."""
+CACHE_VERSION = 2
+"""Part of the names of the files in build/cache; bump it when a measure changes."""
 
 
 class ValidationFailed(FacegraftError):
@@ -78,10 +78,10 @@ def measure(
     """Columns `gate.STATISTICS`, one row per image; what is slow is remembered in build/cache."""
     cache = project.build / "cache"
     measured = image_statistics(
-        project.data, manifest, cache / f"pictures-{VERSION}.parquet", report, threads
+        project.data, manifest, cache / f"pictures-{CACHE_VERSION}.parquet", report, threads
     )
     usable = (measured["face_found"].fillna(False) & measured["sha256_matches"]).to_numpy(bool)
-    faces = cache / f"embeddings-{VERSION}.parquet"
+    faces = cache / f"embeddings-{CACHE_VERSION}.parquet"
     margins = sampled_margins(project.data, manifest, usable, params, faces, report, threads)
     compared = nearest_pictures(manifest, measured["fingerprint"])
     poses = head_poses(manifest).reset_index(drop=True)

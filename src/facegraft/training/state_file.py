@@ -56,24 +56,24 @@ def continue_from(state: TrainState, initial: Model, folder: Path) -> None:
         state.heads.load_state_dict(known)
 
 
-def save_state(state: TrainState, path: Path, recipe: str) -> None:
+def save_state(state: TrainState, path: Path, key: str) -> None:
     """Write all that training needs to go on, RNG included.
 
     Args:
-        recipe: identifies data and params; `load_state` refuses another one's checkpoint.
+        key: digest of data, params and code; a stage continues a checkpoint of its own key only.
     """
     tensors = {"rng": torch.get_rng_state()}
     for part in ("model", "ema", "heads"):
         tensors |= {f"{part}/{k}": v for k, v in getattr(state, part).state_dict().items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": v for k, v in moments.items()}
-    metadata = {"step": str(state.step), "recipe": recipe, "format": "facegraft-train-1"}
+    metadata = {"step": str(state.step), "recipe": key, "format": "facegraft-train-1"}
     with replacing(path) as temporary:
         save_file(contiguous(tensors), temporary, metadata=metadata)
 
 
-def checkpoint_recipe(path: Path) -> tuple[str, int]:
-    """The recipe and the step of a training checkpoint.
+def checkpoint_metadata(path: Path) -> tuple[str, int]:
+    """The key, as given to `save_state`, and the step of a training checkpoint.
 
     Raises:
         CheckpointError: the file is damaged or no training checkpoint.
@@ -94,7 +94,7 @@ def load_state(state: TrainState, path: Path) -> None:
     Raises:
         CheckpointError: the file is damaged or was made by another architecture.
     """
-    _, step = checkpoint_recipe(path)
+    _, step = checkpoint_metadata(path)
     tensors = load_file(path)
     try:
         for part in ("model", "ema", "heads"):

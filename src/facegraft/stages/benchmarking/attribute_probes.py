@@ -13,7 +13,7 @@ from facegraft.core.config import BenchmarkParams
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.evaluation.attribute_probes import Probes, fit_probes
-from facegraft.stages.benchmarking.data import probe_grids, probe_recipe
+from facegraft.stages.benchmarking.data import probe_grid_params, probe_grids
 from facegraft.stages.rendering import renderer_version
 
 
@@ -25,7 +25,7 @@ def attribute_probes(
     Raises:
         WorkerDied: a rendering process was killed.
     """
-    kept = project.benchmark_data / f"probes-{_recipe(params)}.safetensors"
+    kept = project.benchmark_data / f"probes-{_cache_key(params)}.safetensors"
     try:
         return Probes(load_file(kept))
     except (FileNotFoundError, SafetensorError):  # new, or a file that was cut off
@@ -35,9 +35,9 @@ def attribute_probes(
     return fitted
 
 
-def _recipe(params: BenchmarkParams) -> str:
-    """Names what the weights depend on: what is rendered, by whom, and the code of the method."""
-    rendered = f"{probe_recipe(params).model_dump_json()} {renderer_version()}"
+def _cache_key(params: BenchmarkParams) -> str:
+    """Digest of what the weights depend on: the grids' params, the renderer, the probes' code."""
+    rendered = f"{probe_grid_params(params).model_dump_json()} {renderer_version()}"
     names = ("attribute_probes", "attribute_targets", "face_features")
     code = code_hash(*(f"evaluation/{name}.py" for name in names))
     return hashlib.sha256(f"{rendered} {code}".encode()).hexdigest()[:12]

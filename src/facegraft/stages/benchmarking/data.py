@@ -74,24 +74,24 @@ def probe_grids(
     project: Project, params: BenchmarkParams, report: Progress, threads: int = 0
 ) -> list[Grid]:
     """What teaches the attribute probes: other characters, the same reserved attributes."""
-    return _grids(project, "probes", probe_recipe(params), report, threads)
+    return _grids(project, "probes", probe_grid_params(params), report, threads)
 
 
-def probe_recipe(params: BenchmarkParams) -> BenchmarkGrids:
-    """What is rendered for the probes."""
-    return _recipe(params, 2, PROBE_SIZE, params.probe_grids, PROBE_ROWS, PROBE_COLUMNS)
+def probe_grid_params(params: BenchmarkParams) -> BenchmarkGrids:
+    """Params of the grids that are rendered for the probes."""
+    return _grid_params(params, 2, PROBE_SIZE, params.probe_grids, PROBE_ROWS, PROBE_COLUMNS)
 
 
 def _people(params: BenchmarkParams, size: int) -> BenchmarkGrids:
-    return _recipe(params, 0, size, params.grids, params.identities, params.attributes)
+    return _grid_params(params, 0, size, params.grids, params.identities, params.attributes)
 
 
 def _regions(params: BenchmarkParams, size: int) -> BenchmarkGrids:
     rows = max(params.identities, MIXES + 2)
-    return _recipe(params, 1, size, params.region_grids, rows, params.attributes, MIXES)
+    return _grid_params(params, 1, size, params.region_grids, rows, params.attributes, MIXES)
 
 
-def _recipe(
+def _grid_params(
     params: BenchmarkParams,
     part: int,
     size: int,
@@ -115,14 +115,14 @@ def _recipe(
 
 
 def _grids(
-    project: Project, name: str, recipe: BenchmarkGrids, report: Progress, threads: int
+    project: Project, name: str, params: BenchmarkGrids, report: Progress, threads: int
 ) -> list[Grid]:
     folder = project.benchmark_data / name
-    made = {**recipe.model_dump(mode="json"), "renderer": renderer_version()}
+    made = {**params.model_dump(mode="json"), "renderer": renderer_version()}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if _marker(folder) != made:
-            render_dataset(folder, recipe, report, threads)
+            render_dataset(folder, params, report, threads)
             with replacing(folder / MARKER) as path:
                 path.write_text(json.dumps(made, sort_keys=True) + "\n", encoding="utf-8")
     return load_grids(folder, BENCHMARK)

@@ -21,7 +21,7 @@ from facegraft.data.grids import Grid
 from facegraft.evaluation.benchmark import Pair, pair_images
 from facegraft.imaging.images import ImageError, contact_sheet, to_uint8
 from facegraft.method.model import Model
-from facegraft.stages.inputs import Eyes, read_input
+from facegraft.stages.inputs import FaceReaders, read_input
 
 PHOTOGRAPH_PAIRS, AVATAR_PAIRS = 200, 50
 SHEET_PAIRS = 24
@@ -46,7 +46,7 @@ class Unpaired:
 def photographs(
     project: Project,
     model: Model,
-    eyes: Eyes,
+    readers: FaceReaders,
     grids: Sequence[Grid],
     pairs: Sequence[Pair],
     seed: int,
@@ -63,14 +63,14 @@ def photographs(
         return None
 
     return _measured(
-        project, model, eyes, grids, pairs[:PHOTOGRAPH_PAIRS], draw, "photographs", report
+        project, model, readers, grids, pairs[:PHOTOGRAPH_PAIRS], draw, "photographs", report
     )
 
 
 def avatars(
     project: Project,
     model: Model,
-    eyes: Eyes,
+    readers: FaceReaders,
     grids: Sequence[Grid],
     pairs: Sequence[Pair],
     seed: int,
@@ -84,7 +84,7 @@ def avatars(
         return _measured(
             project,
             model,
-            eyes,
+            readers,
             grids,
             pairs[:AVATAR_PAIRS],
             lambda: next(files),
@@ -118,7 +118,7 @@ def _drawn_avatars(folder: Path, seed: int) -> Iterator[Path]:
 def _measured(
     project: Project,
     model: Model,
-    eyes: Eyes,
+    readers: FaceReaders,
     grids: Sequence[Grid],
     pairs: Sequence[Pair],
     draw: Callable[[], Path | None],
@@ -128,13 +128,13 @@ def _measured(
     columns: dict[str, list[float]] = {}
     rows: list[list[np.ndarray]] = []
     for number, pair in enumerate(pairs):
-        source, found = _source(project, model, eyes, draw)
+        source, found = _source(project, model, readers, draw)
         target = pair_images(grids, pair).target.to(model.device)
         swap = to_uint8(model.swap(source.to(model.device), target).image[0])
         pictures = [to_uint8(source.images[0]), to_uint8(target.images[0]), swap]
         if len(rows) < SHEET_PAIRS:
             rows.append(pictures)
-        for key, value in {**_judged(eyes, *pictures), "found": found}.items():
+        for key, value in {**_judged(readers, *pictures), "found": found}.items():
             columns.setdefault(f"model/{name}_{key}", []).append(value)
         report(number + 1, len(pairs), f"benchmark: {name}")
     sheet = contact_sheet(rows, columns=("source", "target", "swap"), cell=128)
@@ -142,14 +142,14 @@ def _measured(
 
 
 def _source(
-    project: Project, model: Model, eyes: Eyes, draw: Callable[[], Path | None]
+    project: Project, model: Model, readers: FaceReaders, draw: Callable[[], Path | None]
 ) -> tuple[Faces, float]:
     """The next source whose face is found, and the share of those tried that were."""
     tried = 0
     while True:
         tried += 1
         try:
-            face = read_input(project, model.config, eyes, str(draw())).face
+            face = read_input(project, model.config, readers, str(draw())).face
         except ImageError:
             if tried > 20:
                 raise
@@ -158,11 +158,11 @@ def _source(
 
 
 def _judged(
-    eyes: Eyes, source: np.ndarray, target: np.ndarray, swap: np.ndarray
+    readers: FaceReaders, source: np.ndarray, target: np.ndarray, swap: np.ndarray
 ) -> dict[str, float]:
     """Similarities of the swap, 0 and "not closer" where the judge finds no face in it."""
-    known = [eyes.judge.embed(one) for one in (source, target)]
-    seen = eyes.judge.embed(swap)
+    known = [readers.judge.embed(one) for one in (source, target)]
+    seen = readers.judge.embed(swap)
     if any(one is None for one in known):
         return dict.fromkeys(("similarity_source", "similarity_target", "closer_to_source"), np.nan)
     if seen is None:

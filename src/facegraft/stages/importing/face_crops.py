@@ -128,9 +128,9 @@ def examine_all(
     done = len(tasks) - len(todo)
     report(done, len(tasks), "pictures examined")
     work = [(batch, folder, params, size) for batch in batches]
-    alone = len(todo) < PARALLEL_FROM
+    in_process = len(todo) < PARALLEL_FROM
     for findings in parallel_map(
-        examine_batch, work, task="examining pictures", alone=alone, threads=threads
+        examine_batch, work, task="examining pictures", in_process=in_process, threads=threads
     ):
         known |= {finding.fingerprint: finding for finding in findings}
         done += len(findings)

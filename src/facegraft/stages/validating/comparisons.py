@@ -33,7 +33,7 @@ def nearest_pictures(manifest: pd.DataFrame, fingerprints: pd.Series) -> pd.Data
     """Columns `nearest` (bits) and `nearest_key`, in the manifest's order.
 
     NaN for a picture without a fingerprint. Pictures with the very same bytes in two splits are
-    left out: they are accused already.
+    left out: they break a rule already.
     """
     frame = pd.DataFrame({"nearest": np.nan, "nearest_key": None}, index=range(len(manifest)))
     known = fingerprints.notna().to_numpy()
@@ -64,7 +64,7 @@ def sampled_margins(
 
     Args:
         usable: bool (rows of the manifest,); pictures whose bytes and face were found. The others
-            are accused by other rules.
+            break other rules.
         threads: `runtime.threads`.
     """
     places = sample(manifest, usable, params)
@@ -123,15 +123,15 @@ def _embeddings(
 def _place(data_dir: Path, row: pd.Series) -> Place | None:
     try:
         return data_dir / str(row["shard"]), int(row["row"]), int(row["column"]), str(row["sha256"])
-    except (TypeError, ValueError):  # a hole in the manifest, which another rule accuses
+    except (TypeError, ValueError):  # a hole in the manifest, which breaks another rule
         return None
 
 
 def _embedded(places: list[Place], threads: int) -> Iterator[tuple[str, np.ndarray]]:
     chunks = [(places[start : start + CHUNK],) for start in range(0, len(places), CHUNK)]
-    alone = len(places) < PARALLEL_FROM
+    in_process = len(places) < PARALLEL_FROM
     for part in parallel_map(
-        embed, chunks, task="comparing identities", alone=alone, threads=threads
+        embed, chunks, task="comparing identities", in_process=in_process, threads=threads
     ):
         yield from part
 

@@ -74,9 +74,9 @@ def image_statistics(
     missing = {str(digest) for digest in manifest["sha256"]} - known.keys()
     rows: list[dict[str, Any]] = []
     todo = [(shard, _relevant(shard, known)) for shard in shards]
-    alone = len(missing) <= PARALLEL_FROM
+    in_process = len(missing) <= PARALLEL_FROM
     for part in parallel_map(
-        measure_shard, todo, task="measuring pictures", alone=alone, threads=threads
+        measure_shard, todo, task="measuring pictures", in_process=in_process, threads=threads
     ):
         rows += part
         report(len(rows), len(manifest), "pictures measured")
