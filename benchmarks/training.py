@@ -31,10 +31,10 @@ from facegraft.training.loop import (
     TrainState,
     begin,
     draw,
-    follow,
     init_state,
     phases,
     step_losses,
+    update_ema,
     weighted,
 )
 
@@ -161,7 +161,7 @@ def update(state: TrainState, section: TrainParams) -> None:
     trained = [*state.model.parameters(), *state.heads.parameters()]
     nn.utils.clip_grad_norm_(trained, section.clip_norm)
     state.optimizer.step()
-    follow(state.ema, state.model, section.ema_decay)
+    update_ema(state.ema, state.model, section.ema_decay)
 
 
 def parts(state: TrainState, grid: Grid, section: TrainParams) -> dict[str, float]:

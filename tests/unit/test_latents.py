@@ -9,8 +9,8 @@ from facegraft.data.grids import PARTS
 from facegraft.method.latents import (
     ATTRIBUTE,
     IDENTITY,
-    KEEPERS,
     NUM_LATENTS,
+    TARGET_CONTENT_GROUPS,
     Layout,
     fuse,
     select,
@@ -25,7 +25,7 @@ def test_the_layout_names_every_latent_once_and_every_part_that_can_be_swapped_a
     groups = [*IDENTITY.values(), *ATTRIBUTE.values()]
     assert sorted(index for group in groups for index in group) == list(range(NUM_LATENTS))
     assert tuple(IDENTITY) == PARTS
-    assert set(KEEPERS) < set(ATTRIBUTE)
+    assert set(TARGET_CONTENT_GROUPS) < set(ATTRIBUTE)
 
 
 def layout(vector_only: bool = False) -> Layout:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.method.exchange import MODULATIONS, SHAPES, Exchange
+from facegraft.method.exchange import MODULATIONS, SHAPE_AXES, Exchange
 from facegraft.method.landmarks import OVAL, canonical
 from facegraft.method.outline import OUTER_LANDMARKS, Outline, motion_features, own_features
 from facegraft.method.shapes import Shapes
@@ -94,7 +94,7 @@ def test_the_fit_places_and_moves_the_points_about_a_face(
     said = exchange.modulation(canonical(landmarks, shapes.mean)[2], expression)
     heard = exchange.features(source - own, canonical(landmarks, shapes.mean)[2], expression)
     told = own_features(said, (own - shapes.mean).flatten(1) @ exchange.axes, fused)
-    assert told.shape == (1, 1 + MODULATIONS + SHAPES + VECTORS)
+    assert told.shape == (1, 1 + MODULATIONS + SHAPE_AXES + VECTORS)
     moved = motion_features(heard, fused)
     outer = outline(told, moved, landmarks, shapes.mean, torch.ones(1))
     known, truth = (known_grid.anchors[k, b, 40:, :2] for k in (j, i))

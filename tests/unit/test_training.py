@@ -25,13 +25,13 @@ from facegraft.training.loop import (
     TrainState,
     begin,
     draw,
-    follow,
     parameter_groups,
     phase_of,
     phases,
     scheduled_rate,
     step_losses,
     train,
+    update_ema,
 )
 from facegraft.training.state_file import checkpoint_recipe, load_state, save_state
 from tests import tiny
@@ -275,7 +275,7 @@ def test_the_average_follows_at_its_decay() -> None:
     averaged, current = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(averaged.weight, 1.0)
     torch.nn.init.constant_(current.weight, 3.0)
-    follow(averaged, current, decay=0.75)
+    update_ema(averaged, current, decay=0.75)
     assert averaged.weight.item() == pytest.approx(1.5)
 
 

@@ -181,7 +181,7 @@ def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
     )
 
 
-Further = Callable[[Pair, PairImages, Mapping[str, Tensor]], Iterable[tuple[str, float]]]
+PairMetric = Callable[[Pair, PairImages, Mapping[str, Tensor]], Iterable[tuple[str, float]]]
 """More figures of one pair, keyed `row/metric`; the mapping holds each row's picture."""
 
 
@@ -208,17 +208,17 @@ def measure_pairs(
     model: Model,
     grids: Sequence[Grid],
     pairs: Sequence[Pair],
-    further: Sequence[Further],
+    pair_metrics: Sequence[PairMetric],
     report: Callable[[int, int, str], None],
 ) -> dict[str, np.ndarray]:
     """Every figure of every pair: `row/metric` -> float64 (pairs,); NaN where it was not measured.
 
     Args:
-        further: what is measured beside the losses and the pictures, e.g. `judged_by`.
+        pair_metrics: what is measured beside the losses and the pictures, e.g. `judged_by`.
     """
     figures: dict[str, list[float]] = {}
     for index, pair in enumerate(pairs):
-        for key, value in _pair_figures(model, grids, pair, further):
+        for key, value in _pair_figures(model, grids, pair, pair_metrics):
             figures.setdefault(key, []).append(value)
         report(index + 1, len(pairs), "benchmark: pairs")
     columns = {key: np.array(values, np.float64) for key, values in figures.items()}
@@ -260,7 +260,7 @@ def mean(values: np.ndarray) -> float:
 
 @torch.no_grad()
 def _pair_figures(
-    model: Model, grids: Sequence[Grid], pair: Pair, further: Sequence[Further]
+    model: Model, grids: Sequence[Grid], pair: Pair, pair_metrics: Sequence[PairMetric]
 ) -> Iterator[tuple[str, float]]:
     images = pair_images(grids, pair).to(model.device)
     swap = drawn_faces(model.swap(images.source, images.target), images.target)
@@ -287,7 +287,7 @@ def _pair_figures(
             for metric, value in _picture_figures(image, images):
                 yield f"{row}/{metric}", value
     here, shown = images.to(torch.device("cpu")), {row: one.cpu() for row, one in pictures.items()}
-    for measure in further:  # judges and probes read on the CPU
+    for measure in pair_metrics:  # judges and probes read on the CPU
         yield from measure(pair, here, shown)
 
 
@@ -298,7 +298,7 @@ def _picture_figures(image: Tensor, images: PairImages) -> Iterator[tuple[str, f
         yield f"gmsd{suffix}", gmsd(image, images.true_swap.images, region).item()
 
 
-def judged_by(gallery: Gallery, embed: Embed, name: str = "judge") -> Further:
+def judged_by(gallery: Gallery, embed: Embed, name: str = "judge") -> PairMetric:
     """What a recogniser says of each row's picture, keyed e.g. `model/judge_similarity_source`."""
 
     def measure(

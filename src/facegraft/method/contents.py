@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facegraft.core.device import exactly
 from facegraft.data.faces import Faces
-from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, memberships
+from facegraft.method.landmarks import EXPRESSIONS, NUM_LANDMARKS, memberships
 from facegraft.method.latents import NUM_LATENTS, Content, Layout, unit_energy
 from facegraft.method.shapes import Shapes
 from facegraft.method.unwrap import SIDE, region_pixels, unwrapped
@@ -83,7 +83,7 @@ class Contents:
                 "seen": (len(pixels),),
             }
         held[self.expression]["expression"] = (EXPRESSIONS,)
-        held[self.landmarks]["landmarks"] = (LANDMARKS, 3)
+        held[self.landmarks]["landmarks"] = (NUM_LANDMARKS, 3)
         held[self.texture]["pixels"] = (3, self.size, self.size)
         return tuple(held)
 
@@ -118,7 +118,7 @@ class Contents:
             layout.content(z, self.landmarks, "landmarks") / LANDMARK_SCALE,
             layout.content(z, self.expression, "expression") / EXPRESSION_SCALE,
         )
-        shape = z.new_zeros(len(z), LANDMARKS, 3)
+        shape = z.new_zeros(len(z), NUM_LANDMARKS, 3)
         detail = z.new_zeros(len(z), 3, SIDE * SIDE)
         seen = z.new_zeros(len(z), 1, SIDE * SIDE)
         for place, k in enumerate(self.identity.values()):
@@ -147,4 +147,4 @@ SEEN_SCALE = 1e-3
 
 EXPRESSION_SCALE = unit_energy(0.05, EXPRESSIONS, 0.25)
 
-LANDMARK_SCALE = unit_energy(0.25, 3 * LANDMARKS)
+LANDMARK_SCALE = unit_energy(0.25, 3 * NUM_LANDMARKS)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from facegraft.data.faces import Faces
 from facegraft.method.contents import Contents
-from facegraft.method.landmarks import LANDMARKS, canonical
+from facegraft.method.landmarks import NUM_LANDMARKS, canonical
 from facegraft.method.latents import NUM_LATENTS, Layout
 from facegraft.method.shapes import COVARIATES, Shapes, covariates
 
@@ -144,7 +144,7 @@ class Encoder(nn.Module):
         self.shapes = Shapes() if contents is not None else None
         self.contents = contents
         if contents is not None:
-            measures = 3 * LANDMARKS + COVARIATES
+            measures = 3 * NUM_LANDMARKS + COVARIATES
             self.measured = nn.Sequential(
                 nn.BatchNorm1d(measures, affine=False),
                 nn.Linear(measures, HIDDEN // 2),

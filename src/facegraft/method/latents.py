@@ -41,7 +41,7 @@ ATTRIBUTE: Mapping[str, tuple[int, ...]] = MappingProxyType(
 )
 """Group -> its latents, which a swap takes from the target."""
 
-KEEPERS = ("expression", "points", "texture")
+TARGET_CONTENT_GROUPS = ("expression", "points", "texture")
 """Attribute groups of which the first latent holds what the target keeps: its expression
 coefficients, its landmarks, its pixels."""
 

@@ -19,7 +19,7 @@ from facegraft.method.encoder import Encoder
 from facegraft.method.latents import (
     ATTRIBUTE,
     IDENTITY,
-    KEEPERS,
+    TARGET_CONTENT_GROUPS,
     Layout,
     fuse,
     source_weights,
@@ -46,7 +46,7 @@ class ModelConfig(Section):
     vector_only: bool
     """18 plain vectors and a decoder that paints: the patent's literal embodiment."""
     canonical: tuple[tuple[float, float], ...]
-    """The five alignment points (`dataset.LANDMARKS`) in a crop, as fractions of its side."""
+    """The five `data.grids.ALIGNMENT_POINTS` in a crop, as fractions of its side."""
 
     @classmethod
     def from_params(cls, params: TrainParams, grids: Sequence[Grid]) -> ModelConfig:
@@ -77,7 +77,7 @@ class ModelConfig(Section):
         """What the dimensions hold besides vectors; None for vectors alone."""
         if self.vector_only:
             return None
-        expression, points, texture = (self.attribute[group][0] for group in KEEPERS)
+        expression, points, texture = (self.attribute[group][0] for group in TARGET_CONTENT_GROUPS)
         regions = {region: indices[0] for region, indices in self.identity.items()}
         return Contents(regions, expression, points, texture, self.size)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from facegraft.method.exchange import MODULATIONS, SHAPES
+from facegraft.method.exchange import MODULATIONS, SHAPE_AXES
 from facegraft.method.landmarks import canonical
 
 OUTER_LANDMARKS = 160
@@ -46,8 +46,8 @@ class Outline(nn.Module):
 
     def __init__(self, vectors: int) -> None:
         super().__init__()
-        own = 1 + MODULATIONS + SHAPES + vectors
-        moved = MODULATIONS * SHAPES + vectors
+        own = 1 + MODULATIONS + SHAPE_AXES + vectors
+        moved = MODULATIONS * SHAPE_AXES + vectors
         self.register_buffer("place", torch.zeros(own, 3 * OUTER_LANDMARKS))
         self.register_buffer("move", torch.zeros(moved, 2 * OUTER_LANDMARKS))
 
@@ -57,8 +57,8 @@ class Outline(nn.Module):
         """Where the points lie and how they move.
 
         Args:
-            own: (B, 1 + MODULATIONS + SHAPES + V), see `own_features`.
-            moved: (B, MODULATIONS * SHAPES + V), see `motion_features`.
+            own: (B, 1 + MODULATIONS + SHAPE_AXES + V), see `own_features`.
+            moved: (B, MODULATIONS * SHAPE_AXES + V), see `motion_features`.
             landmarks: (B, 478, 3), the target's. mean: (478, 3).
             taken: (B,) in [0, 1], whether the face's shape is exchanged.
         """
@@ -74,11 +74,15 @@ def own_features(modulation: Tensor, shape: Tensor, vectors: Tensor) -> Tensor:
     """What says where a target's outer points lie.
 
     Args:
-        modulation: (B, MODULATIONS). shape: (B, SHAPES), the target's. vectors: (B, V).
+        modulation: (B, MODULATIONS). shape: (B, SHAPE_AXES), the target's. vectors: (B, V).
     """
     return torch.cat([torch.ones_like(shape[:, :1]), modulation, shape, vectors], dim=1)
 
 
 def motion_features(features: Tensor, vectors: Tensor) -> Tensor:
-    """What says how they move: (B, MODULATIONS * SHAPES) of the exchange, and vectors (B, V)."""
+    """What says how they move.
+
+    Args:
+        features: (B, MODULATIONS * SHAPE_AXES), see `Exchange.features`. vectors: (B, V).
+    """
     return torch.cat([features, vectors], dim=1)

@@ -22,8 +22,8 @@ from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.evaluation.attribute_probes import Probes, attribute_errors
 from facegraft.evaluation.benchmark import (
-    Further,
     Pair,
+    PairMetric,
     draw_region_pairs,
     draw_round,
     judged_by,
@@ -189,11 +189,11 @@ def _measured(
     report: Progress,
 ) -> Measured:
     section, eyes = params.benchmark, Eyes.opened(params.runtime.threads)
-    further, notes = _judges(project, data, eyes.judge, report)
-    further.append(attribute_errors(probes, data.people))
-    further.append(read_by(partial(read_crop, eyes.landmarker)))
-    further.append(sharpness(data.people))
-    columns = measure_pairs(model, data.people, pairs, further, report)
+    pair_metrics, notes = _judges(project, data, eyes.judge, report)
+    pair_metrics.append(attribute_errors(probes, data.people))
+    pair_metrics.append(read_by(partial(read_crop, eyes.landmarker)))
+    pair_metrics.append(sharpness(data.people))
+    columns = measure_pairs(model, data.people, pairs, pair_metrics, report)
     for judge in ("judge", "second_judge"):
         columns |= share_of_the_way(columns, judge)
     sheets = {}
@@ -231,7 +231,7 @@ def _spread(pairs: Sequence[Pair], count: int) -> Sequence[Pair]:
 
 def _judges(
     project: Project, data: BenchmarkData, judge: Judge, report: Progress
-) -> tuple[list[Further], dict[str, str]]:
+) -> tuple[list[PairMetric], dict[str, str]]:
     """The judge, and the second where it is installed; else a note that it is not."""
     known = gallery(project, data.people, "judge", judge.embed, report)
     judged = [judged_by(known, judge.embed)]

@@ -194,7 +194,7 @@ def train(
             norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
             state.optimizer.step()
             done = state.step - phase.first
-            follow(state.ema, state.model, min(params.ema_decay, (1 + done) / (10 + done)))
+            update_ema(state.ema, state.model, min(params.ema_decay, (1 + done) / (10 + done)))
             state.step += 1
             yield StepMetrics(
                 step=state.step,
@@ -362,7 +362,7 @@ def scheduled_rate(step: int, steps: int, params: TrainParams) -> float:
 
 
 @torch.no_grad()
-def follow(ema: nn.Module, model: nn.Module, decay: float) -> None:
+def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the averaged weights and statistics a step towards the trained ones."""
     for averaged, current in zip(
         ema.state_dict().values(), model.state_dict().values(), strict=True
