@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from facegraft.data.batches import NoReadings, draw_pairs, person_faces
+from facegraft.data.batches import NoReadings, draw_swap_batch, person_faces
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Person
 from facegraft.evaluation.heldout import all_below
@@ -126,7 +126,7 @@ def test_characters_and_people_are_held_to_the_patents_losses() -> None:
     state, section = about_to_draw(), tiny.train_params(batch_people=1)
     model, encoder = state.model.eval(), state.ema.encoder
     assert isinstance(model.decoder, Decoder)
-    pairs = draw_pairs([tiny.faces()], PEOPLE[:1], section, 1)
+    pairs = draw_swap_batch([tiny.faces()], PEOPLE[:1], section, 1)
     identity, attribute, rebuilt = [], [], []
     with torch.no_grad():
         for k, part in enumerate(pairs.parts):
@@ -209,7 +209,7 @@ def test_drawing_is_learnt() -> None:
     last = phases(section)[-1]
     with tiny.float64():
         state = tiny.state(**changes)
-        batch = (None, draw_pairs(grids, [], section, 1000))
+        batch = (None, draw_swap_batch(grids, [], section, 1000))
         loop = train(state, grids, section)
         next(loop), next(loop)
         before = step_losses(state, last, batch)["feature_loss"].item()

@@ -79,7 +79,7 @@ class Gallery:
         return np.isfinite(self.embeddings[..., 0]).astype(np.int64)
 
 
-def draw_pairs(grids: Sequence[Grid], count: int, seed: int) -> list[Pair]:
+def draw_heldout_pairs(grids: Sequence[Grid], count: int, seed: int) -> list[Pair]:
     """Held-out pairs of persons of their own with i != j and a != b.
 
     A pure function of the grids' shapes and `seed`.
@@ -106,10 +106,10 @@ def draw_region_pairs(grids: Sequence[Grid], per_mix: int, seed: int) -> list[Pa
     return pairs
 
 
-def draw_round(grids: Sequence[Grid], seed: int) -> list[Pair]:
+def draw_benchmark_pairs(grids: Sequence[Grid], seed: int) -> list[Pair]:
     """Everybody once as source and once as target: in each grid the people stand in a ring.
 
-    i != j and a != b as in `draw_pairs`; a pure function of the grids' shapes and `seed`.
+    i != j and a != b as in `draw_heldout_pairs`; a pure function of the grids' shapes and `seed`.
     """
     rng = np.random.default_rng((seed, 2))
     pairs = []
@@ -185,25 +185,6 @@ PairMetric = Callable[[Pair, PairImages, Mapping[str, Tensor]], Iterable[tuple[s
 """More figures of one pair, keyed `row/metric`; the mapping holds each row's picture."""
 
 
-def benchmark(
-    model: Model,
-    grids: Sequence[Grid],
-    pairs: Sequence[Pair],
-    gallery: Gallery,
-    embed: Embed,
-    report: Callable[[int, int, str], None],
-) -> dict[str, float]:
-    """Every metric of every row, averaged over the pairs; (the true swap has no PSNR to itself).
-
-    `model/psnr_changed_gain` is what the model adds to copying the target, in dB.
-
-    A face that the judge does not find counts as similarity 0, not closer to the source, not
-    retrieved: a missing figure never flatters.
-    """
-    columns = measure_pairs(model, grids, pairs, [judged_by(gallery, embed)], report)
-    return {key: mean(values) for key, values in columns.items()}
-
-
 def measure_pairs(
     model: Model,
     grids: Sequence[Grid],
@@ -212,6 +193,9 @@ def measure_pairs(
     report: Callable[[int, int, str], None],
 ) -> dict[str, np.ndarray]:
     """Every figure of every pair: `row/metric` -> float64 (pairs,); NaN where it was not measured.
+
+    The true swap has no PSNR to itself. `model/psnr_changed_gain` is what the model adds to copying
+    the target, in dB.
 
     Args:
         pair_metrics: what is measured beside the losses and the pictures, e.g. `judged_by`.
@@ -252,10 +236,17 @@ def measure_regions(
     }
 
 
-def mean(values: np.ndarray) -> float:
-    """Mean of what was measured; NaN if nothing was."""
-    measured = values[np.isfinite(values)]
-    return float(measured.mean()) if len(measured) else float("nan")
+def mean_metrics(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The mean of each metric over the pairs that it was measured on; NaN where it was on none.
+
+    Args:
+        columns: `row/metric` -> float64 (pairs,), as `measure_pairs` and `measure_regions` return.
+    """
+    measured = {key: values[np.isfinite(values)] for key, values in columns.items()}
+    return {
+        key: float(values.mean()) if len(values) else float("nan")
+        for key, values in measured.items()
+    }
 
 
 @torch.no_grad()
@@ -299,7 +290,11 @@ def _picture_figures(image: Tensor, images: PairImages) -> Iterator[tuple[str, f
 
 
 def judged_by(gallery: Gallery, embed: Embed, name: str = "judge") -> PairMetric:
-    """What a recogniser says of each row's picture, keyed e.g. `model/judge_similarity_source`."""
+    """What a recogniser says of each row's picture, keyed e.g. `model/judge_similarity_source`.
+
+    A face that it does not find counts as similarity 0, not closer to the source, not retrieved: a
+    missing figure never flatters.
+    """
 
     def measure(
         pair: Pair, images: PairImages, rows: Mapping[str, Tensor]

@@ -24,8 +24,8 @@ from facegraft.evaluation.attribute_probes import Probes, attribute_errors
 from facegraft.evaluation.benchmark import (
     Pair,
     PairMetric,
+    draw_benchmark_pairs,
     draw_region_pairs,
-    draw_round,
     judged_by,
     measure_pairs,
     measure_regions,
@@ -131,7 +131,7 @@ def benchmark(
     model.to(device)
     sha256 = registry.fingerprint(folder)  # now: the folder may be replaced in the meantime
     data = benchmark_data(project, section, model.config.size, report, threads)
-    chosen = _first(draw_round(data.people, section.seed), pairs)
+    chosen = _first(draw_benchmark_pairs(data.people, section.seed), pairs)
     probes = attribute_probes(project, section, report, threads)
     measured = _measured(
         project, params, reference, sha256, model, data, chosen, probes, resamples, report

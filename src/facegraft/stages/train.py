@@ -26,7 +26,7 @@ from facegraft.core.locks import one_at_a_time
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.data.grids import Grid, Person
-from facegraft.evaluation.benchmark import Pair, draw_pairs
+from facegraft.evaluation.benchmark import Pair, draw_heldout_pairs
 from facegraft.evaluation.heldout import all_below, held_out_losses
 from facegraft.evaluation.sheets import people_sheet, swap_sheet
 from facegraft.evaluation.tables import as_markdown
@@ -160,7 +160,7 @@ def _faces(project: Project, params: Params, report: Progress) -> Faces:
     grids, held_out = (
         read_split(project, split, report, threads) for split in ("train", "validation")
     )
-    pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
+    pairs = draw_heldout_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     if not params.train.batch_people:
         return Faces(grids, (), held_out, pairs, ())
     people, held_out_people = (

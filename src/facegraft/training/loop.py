@@ -24,7 +24,7 @@ from facegraft.core import ranks
 from facegraft.core.config import RuntimeParams, TrainParams
 from facegraft.core.device import autocast_for
 from facegraft.core.errors import FacegraftError
-from facegraft.data.batches import Block, Pairs, as_model, draw_block, draw_pairs, drawn_ahead
+from facegraft.data.batches import Block, Pairs, as_model, draw_block, draw_swap_batch, prefetched
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Person
 from facegraft.method import losses as loss
@@ -180,7 +180,7 @@ def train(
             continue
         begin(phase, state, grids, params, people)
         drawing = partial(draw, phase, grids, people, params)
-        batches = drawn_ahead(drawing, phase.last, state.step)
+        batches = prefetched(drawing, phase.last, state.step)
         for batch in batches:
             started = time.perf_counter()
             learning_rate = set_rate(state, phase, params)
@@ -214,7 +214,7 @@ def draw(
     """What a step of a phase sees."""
     return (
         draw_block(grids, people, params, step) if phase.reads else None,
-        draw_pairs(grids, people, params, step) if phase.draws else None,
+        draw_swap_batch(grids, people, params, step) if phase.draws else None,
     )
 
 
