@@ -30,7 +30,8 @@ from facegraft.method.checkpoint import load_model, save_model
 from facegraft.method.model import Model, ModelConfig
 from facegraft.stages.benchmarking.galleries import gallery
 from facegraft.stages.landmarks import read_split
-from facegraft.training.loop import init_state, train
+from facegraft.training.loop import train
+from facegraft.training.state import init_state
 
 DESIGNS: dict[str, dict[str, object]] = {"drawing": {}, "vector_only": {"vector_only": True}}
 """Design -> params.train that differ. drawing: with both faces' pixels, the default; vector_only:

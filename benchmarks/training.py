@@ -25,18 +25,9 @@ from benchmarks.method import random_grid, several
 from facegraft.core.config import TrainParams, load_params
 from facegraft.data.grids import Grid
 from facegraft.method.model import ModelConfig
-from facegraft.training.loop import (
-    Batch,
-    Phase,
-    TrainState,
-    begin,
-    draw,
-    init_state,
-    phases,
-    step_losses,
-    update_ema,
-    weighted,
-)
+from facegraft.training.loop import Batch, draw_batch, step_losses, weighted
+from facegraft.training.phases import Phase, begin, phases
+from facegraft.training.state import TrainState, init_state, update_ema
 
 REPEATS = 7
 ROUNDS = 12
@@ -103,12 +94,12 @@ def fresh(section: TrainParams, grid: Grid) -> TrainState:
 
 def only(section: TrainParams) -> Phase:
     """The phase of the only step."""
-    return next(phase for phase in phases(section) if phase.last)
+    return next(phase for phase in phases(section) if phase.stop)
 
 
 def drawn(grid: Grid, section: TrainParams, step: int) -> Batch:
     """What a step sees."""
-    return draw(only(section), several(grid, section.batch_grids), (), section, step)
+    return draw_batch(only(section), several(grid, section.batch_grids), (), section, step)
 
 
 def batch_line(state: TrainState, grid: Grid, section: TrainParams, convolution: float) -> str:

@@ -32,7 +32,7 @@ from facegraft.evaluation.heldout import held_out_losses
 from facegraft.evaluation.sheets import PEOPLE_COLUMNS, SHEET_COLUMNS, people_sheet, swap_sheet
 from facegraft.imaging.images import contact_sheet, to_uint8
 from facegraft.method.calibration import calibrate
-from facegraft.method.model import Model, drawn_faces
+from facegraft.method.model import Model, faces_of_swap
 from tests import tiny
 from tests.album_pictures import PEOPLE
 
@@ -226,8 +226,8 @@ def test_a_swap_is_heard_by_the_landmarks_that_it_was_asked_for() -> None:
     images = pair_images(GRIDS, pair)
     decoded = model.swap(images.source, images.target)
     assert decoded.landmarks is not None
-    heard = drawn_faces(decoded, images.target)
+    heard = faces_of_swap(decoded, images.target)
     assert torch.equal(heard.landmarks, decoded.landmarks)
     assert torch.equal(heard.expression, images.target.expression)
     painted = tiny.state(vector_only=True).ema.swap(images.source, images.target)
-    assert torch.equal(drawn_faces(painted, images.target).landmarks, images.target.landmarks)
+    assert torch.equal(faces_of_swap(painted, images.target).landmarks, images.target.landmarks)

@@ -15,7 +15,7 @@ from facegraft.method.decoder import Strength
 from facegraft.method.model import Model
 from facegraft.method.swap import swap
 from facegraft.method.tuning import Tuned, Verdict
-from facegraft.training.loop import begin, phases
+from facegraft.training.phases import begin, phases
 from tests import tiny
 
 EASY, HARD = (
@@ -34,7 +34,7 @@ def drawing() -> Model:
     """One that draws with both faces, its geometry fitted, its convolutions untaught."""
     state, section = tiny.state(), tiny.train_params()
     for phase in phases(section):
-        state.step = phase.first
+        state.step = phase.start
         begin(phase, state, [tiny.faces()], section, [])
     return state.ema
 

@@ -20,7 +20,7 @@ from facegraft.data.grids import FACE_REGIONS, Grid
 from facegraft.evaluation.metrics import gmsd, psnr, ssim
 from facegraft.imaging.images import to_uint8
 from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair
-from facegraft.method.model import Model, drawn_faces
+from facegraft.method.model import Model, faces_of_swap
 
 ROWS = ("model", "true_swap", "copy_target", "copy_source")
 
@@ -254,7 +254,7 @@ def _pair_figures(
     model: Model, grids: Sequence[Grid], pair: Pair, pair_metrics: Sequence[PairMetric]
 ) -> Iterator[tuple[str, float]]:
     images = pair_images(grids, pair).to(model.device)
-    swap = drawn_faces(model.swap(images.source, images.target), images.target)
+    swap = faces_of_swap(model.swap(images.source, images.target), images.target)
     rows = {
         "model": swap,
         "true_swap": images.true_swap,

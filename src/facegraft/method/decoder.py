@@ -243,7 +243,7 @@ class Decoder(nn.Module):
         plan = self.plan(z, strength=strength)
         if source is not None:
             plan = self.with_pixels(plan, source)
-        return self.draw(plan, power=power, strength=strength)
+        return self.blend(plan, power=power, strength=strength)
 
     @exactly()
     def plan(self, z: Tensor, landmarks: Tensor | None = None, strength: Strength = WHOLE) -> Plan:
@@ -291,7 +291,7 @@ class Decoder(nn.Module):
         low = tone(shown)
         return replace(plan, detail=shown - low, visibility=Visibility(own, other, share, low))
 
-    def draw(self, plan: Plan, *, power: float = POWER, strength: Strength = WHOLE) -> Decoded:
+    def blend(self, plan: Plan, *, power: float = POWER, strength: Strength = WHOLE) -> Decoded:
         """Decide and draw."""
         moved_target = warped(plan.target.images, plan.target_motion)
         logits, change = self.unet(self._unet_input(plan, moved_target), plan.vectors)

@@ -166,14 +166,14 @@ class Encoder(nn.Module):
 
     def project(self, features: Features, faces: Faces) -> Tensor:
         """The `features` of B faces, and the faces -> packed latents (B, L)."""
-        vectors = self.read(features, faces)
+        vectors = self.vectors_of(features, faces)
         if self.contents is None or self.shapes is None:
             return vectors.flatten(1)
         return self.contents.packed(vectors, faces, self.shapes)
 
     def vectors_alone(self, faces: Faces) -> Tensor:
         """B faces -> their vectors, (B, 18 D), without what else the dimensions hold."""
-        return self.read(self.features(faces.images), faces).flatten(1)
+        return self.vectors_of(self.features(faces.images), faces).flatten(1)
 
     def freeze_convolutions(self) -> None:
         """What sees the picture stays as it is, statistics included; what reads it may learn."""
@@ -190,7 +190,7 @@ class Encoder(nn.Module):
         thumbnail = F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)
         return Features(maps, self.narrow(x), thumbnail)
 
-    def read(self, features: Features, faces: Faces) -> Tensor:
+    def vectors_of(self, features: Features, faces: Faces) -> Tensor:
         """The vectors of B faces, normalised: (B, 18, D)."""
         summary = self.summary(features.pooled)
         if self.shapes is not None:

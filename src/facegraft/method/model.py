@@ -137,7 +137,7 @@ class Model(nn.Module):
         return decoded
 
 
-def drawn_faces(decoded: Decoded, target: Faces) -> Faces:
+def faces_of_swap(decoded: Decoded, target: Faces) -> Faces:
     """Swaps as the encoder takes them, by the landmarks that they were asked for.
 
     So every loss has a gradient; a verdict reads the picture anew.

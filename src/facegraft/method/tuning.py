@@ -21,7 +21,7 @@ from facegraft.data.faces import Faces
 from facegraft.method.calibration import Thresholds
 from facegraft.method.decoder import Decoded, Decoder, Strength
 from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair
-from facegraft.method.model import Model, drawn_faces
+from facegraft.method.model import Model, faces_of_swap
 
 Read = Callable[[Tensor], Faces | None]
 """The landmark reader: an image (1, 3, S, S) -> its face, or None where it finds none."""
@@ -118,7 +118,7 @@ def tune(
         step = min(trace[-1].step + params.check_every, params.budget_steps)
         for _ in range(step - trace[-1].step):
             decoded = decode()
-            z = model.encoder(_jittered(drawn_faces(decoded, target)))
+            z = model.encoder(_jittered(faces_of_swap(decoded, target)))
             identity = identity_loss_per_pair(model.layout, z, fused).mean()
             attribute = attribute_loss_per_pair(model.layout, z, z_target).mean()
             loss = identity / thresholds.identity_loss + attribute / thresholds.attribute_loss
@@ -145,7 +145,7 @@ def _decoding(
     strength = Strength(params.detail, params.shape)
     with torch.no_grad():
         plan = decoder.with_pixels(decoder.plan(fused, strength=strength), source)
-    return lambda: decoder.draw(plan, strength=strength)
+    return lambda: decoder.blend(plan, strength=strength)
 
 
 def _tuned_parameters(decoder: nn.Module) -> list[Tensor]:

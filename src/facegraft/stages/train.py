@@ -34,8 +34,9 @@ from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import load_model, read_json, save_model
 from facegraft.method.model import ModelConfig
 from facegraft.stages.landmarks import people_with_readings, read_split
-from facegraft.training.loop import NonFiniteLoss, StepMetrics, TrainState, init_state
+from facegraft.training.loop import NonFiniteLoss, StepMetrics
 from facegraft.training.loop import train as train_steps
+from facegraft.training.state import TrainState, init_state
 from facegraft.training.state_file import (
     checkpoint_recipe,
     continue_from,
