@@ -57,7 +57,7 @@ def test_vector_only_is_eighteen_vectors_of_one_length() -> None:
 
 def test_what_a_dimension_holds_comes_after_its_vector_and_comes_out_by_name() -> None:
     held = ({"shape": (2, 3), "seen": (4,)}, *({},) * 16, {"pixels": (3, 2, 2)})
-    one = Layout({"eyes": (0,)}, {"rest": tuple(range(1, 18))}, vector=5, contents=held)
+    one = Layout({"eyes": (0,)}, {"rest": tuple(range(1, 18))}, vector=5, content_shapes=held)
     assert one.sizes == (5 + 6 + 4, *(5,) * 16, 5 + 12)
     z = torch.arange(2.0 * one.length).view(2, -1)
     assert one.content(z, 0, "shape")[0].tolist() == [[5, 6, 7], [8, 9, 10]]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from facegraft.core.device import exactly
 from facegraft.data.faces import Faces
-from facegraft.method.contents import Contents, Fused
+from facegraft.method.contents import ContentPacker, Fused
 from facegraft.method.exchange import Exchange
 from facegraft.method.landmarks import (
     FACE,
@@ -208,16 +208,18 @@ class Decoder(nn.Module):
     """G of the patent.
 
     Args:
-        layout: what the 18 latents are. contents: what they hold besides vectors.
+        layout: what the 18 latents are. packer: what they hold besides vectors.
         channels: width of the U-Net. shapes: the encoder's; not a part of the decoder's weights.
     """
 
-    def __init__(self, layout: Layout, contents: Contents, channels: int, shapes: Shapes) -> None:
+    def __init__(
+        self, layout: Layout, packer: ContentPacker, channels: int, shapes: Shapes
+    ) -> None:
         super().__init__()
-        self.layout, self.contents, self.size = layout, contents, contents.size
+        self.layout, self.packer, self.size = layout, packer, packer.size
         self._shared = (shapes,)  # in a tuple: its weights are the encoder's
-        self.exchange = Exchange(contents.regions)
-        self.outline = Outline(len(layout.contents) * layout.vector)
+        self.exchange = Exchange(packer.regions)
+        self.outline = Outline(len(layout.content_shapes) * layout.vector)
         self.unet = BlendUNet(layout.vector, channels)
 
     @property
@@ -252,7 +254,7 @@ class Decoder(nn.Module):
         Args:
             landmarks: (B, 478, 3), the swap's if known, as in training; else they are predicted.
         """
-        held = self.contents.unpacked(z, self.layout, self.shapes.mean)
+        held = self.packer.unpacked(z, self.layout, self.shapes.mean)
         target, vectors = held.target, self.layout.vectors(z)
         own = self.shapes(target.landmarks, target.expression)
         taken = self._taken(held, own)
@@ -323,7 +325,7 @@ class Decoder(nn.Module):
         detail, seen = unwrapped(held.target.images, held.target.landmarks)
         drawn = ((held.detail - detail) * seen).flatten(2).abs()
         apart = []
-        for members, pixels in zip(self.contents.members, self.contents.pixels, strict=True):
+        for members, pixels in zip(self.packer.members, self.packer.region_pixels, strict=True):
             members, pixels = members.to(own.device), pixels.to(own.device)
             shape = (held.shape - own)[:, members].abs().amax(dim=(1, 2))
             apart.append(torch.maximum(shape, drawn[:, :, pixels].amax(dim=(1, 2))))
@@ -337,7 +339,7 @@ class Decoder(nn.Module):
         shape = (own - self.shapes.mean).flatten(1) @ self.exchange.axes
         features = self.exchange.features(difference, turn, target.expression)
         flat = vectors.flatten(1)
-        regions = self.contents.regions
+        regions = self.packer.regions
         face = taken[:, regions.index(FACE)] if FACE in regions else taken[:, 0] * 0
         return self.outline(
             own_features(modulation, shape, flat),
@@ -375,7 +377,7 @@ class Decoder(nn.Module):
         """How much of each pixel belongs to a region that is taken: (B, 1, S, S)."""
         member = self.exchange.membership.expand(len(taken), -1, -1)
         within = (shown.spread(member) * taken[:, :, None, None]).sum(dim=1, keepdim=True)
-        regions = self.contents.regions
+        regions = self.packer.regions
         face = taken[:, regions.index(FACE)] if FACE in regions else taken[:, 0] * 0
         return inside * within + (1 - inside) * face[:, None, None, None]
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.data.faces import Faces
-from facegraft.method.contents import Contents
+from facegraft.method.contents import ContentPacker
 from facegraft.method.landmarks import NUM_LANDMARKS, canonical
 from facegraft.method.latents import NUM_LATENTS, Layout
 from facegraft.method.shapes import COVARIATES, Shapes, covariates
@@ -115,11 +115,11 @@ class Encoder(nn.Module):
     Args:
         layout: what the 18 latents are. size: image width and height, a power of two from 32.
         channels: width at the first stage; it doubles at each pooling up to eight times this.
-        contents: packs what a dimension holds besides its vector; None for vectors alone.
+        packer: packs what a dimension holds besides its vector; None for vectors alone.
     """
 
     def __init__(
-        self, layout: Layout, size: int, channels: int, contents: Contents | None = None
+        self, layout: Layout, size: int, channels: int, packer: ContentPacker | None = None
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -141,9 +141,9 @@ class Encoder(nn.Module):
             nn.Flatten(),
         )
         self.summary = nn.Linear(narrow * COARSEST**2, HIDDEN)
-        self.shapes = Shapes() if contents is not None else None
-        self.contents = contents
-        if contents is not None:
+        self.shapes = Shapes() if packer is not None else None
+        self.packer = packer
+        if packer is not None:
             measures = 3 * NUM_LANDMARKS + COVARIATES
             self.measured = nn.Sequential(
                 nn.BatchNorm1d(measures, affine=False),
@@ -167,9 +167,9 @@ class Encoder(nn.Module):
     def project(self, features: Features, faces: Faces) -> Tensor:
         """The `features` of B faces, and the faces -> packed latents (B, L)."""
         vectors = self.vectors_of(features, faces)
-        if self.contents is None or self.shapes is None:
+        if self.packer is None or self.shapes is None:
             return vectors.flatten(1)
-        return self.contents.packed(vectors, faces, self.shapes)
+        return self.packer.packed(vectors, faces, self.shapes)
 
     def vectors_alone(self, faces: Faces) -> Tensor:
         """B faces -> their vectors, (B, 18 D), without what else the dimensions hold."""

@@ -92,7 +92,7 @@ def _surroundings(model: Model, grid: Grid) -> Surroundings:
     vectors = torch.stack(
         [model.encoder.vectors_alone(as_model(row, device, dtype)) for row in faces]
     )
-    taken = torch.zeros(len(model.layout.contents), dtype=torch.bool)
+    taken = torch.zeros(len(model.layout.content_shapes), dtype=torch.bool)
     taken[list(model.layout.identity_dimensions)] = True
     assert grid.readings is not None
     return Surroundings(

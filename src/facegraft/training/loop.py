@@ -5,8 +5,8 @@ is in `phases`; what changes in `state`.
 
 Claim 9, [0127]-[0139]: encode sample pairs, weight, fuse, decode the swap; decode unfused latents
 into reconstructions; four losses decide. The guards of ours: latents are normalised, the renderer's
-parameters are read back from them, z_id is contrasted, the true swap supervises the decoder, and
-swaps and reconstructions are read by the EMA encoder, whose weights no loss can move.
+parameters are regressed from them, z_id is contrasted, the true swap supervises the decoder, and
+swaps and reconstructions are encoded by the EMA encoder, whose weights no loss can move.
 """
 
 from __future__ import annotations
@@ -155,19 +155,20 @@ def weighted(values: Mapping[str, Tensor], params: TrainParams) -> Tensor:
 
 
 def encoder_losses(state: TrainState, block: Block) -> dict[str, Tensor]:
-    """Losses of vectors alone: regression of the renderer's identity and attribute codes from them,
-    contrastive loss on z_id, consistency of z_att within an attribute set.
+    """Code regression from the vectors, contrastive loss on z_id, consistency of z_att.
+
+    The codes are the renderer's, so the first and the last see rendered pictures alone.
     """
     layout, groups = state.model.layout.bare, state.heads.groups
     z = encoded(state.model.encoder, block.faces, contents=False)  # vectors alone
     rendered = len(block.identity_code)
-    identity_read, attribute_read = state.heads(z[:rendered])
+    identity_code, attribute_code = state.heads(z[:rendered])
     return {
         "identity_parameter_loss": loss.parameter_loss(
-            identity_read, block.identity_code, groups["identity"].values()
+            identity_code, block.identity_code, groups["identity"].values()
         ),
         "attribute_parameter_loss": loss.parameter_loss(
-            attribute_read, block.attribute_code, groups["attribute"].values()
+            attribute_code, block.attribute_code, groups["attribute"].values()
         ),
         "contrast_loss": loss.contrast_loss(layout, z, block.identity),
         "consistency_loss": loss.consistency_loss(layout, z[:rendered], block.attributes),
