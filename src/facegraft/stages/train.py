@@ -53,7 +53,7 @@ SHEET_PAIRS = 8
 
 
 @dataclass(frozen=True)
-class Faces:
+class TrainingSet:
     """What training sees, and what it is watched on.
 
     Attributes:
@@ -117,7 +117,7 @@ def _alone(project: Project, params: Params, report: Progress) -> AbstractContex
 
 
 def _train(project: Project, params: Params, report: Progress) -> TrainReport:
-    faces = _faces(project, params, report)
+    faces = _training_set(project, params, report)
     recipe = _recipe(project, params)
     config = ModelConfig.from_params(params.train, faces.grids)
     state, run_id = _start(project, params, config, faces.grids[0], recipe)
@@ -156,24 +156,24 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     return outcome
 
 
-def _faces(project: Project, params: Params, report: Progress) -> Faces:
+def _training_set(project: Project, params: Params, report: Progress) -> TrainingSet:
     threads = params.runtime.threads
     grids, held_out = (
         read_split(project, split, report, threads) for split in ("train", "validation")
     )
     pairs = draw_heldout_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     if not params.train.batch_people:
-        return Faces(grids, (), held_out, pairs, ())
+        return TrainingSet(grids, (), held_out, pairs, ())
     people, held_out_people = (
         people_with_readings(
             load_people(project.data, split, grids[0].size), project.landmarks, report, threads
         )
         for split in ("train", "validation")
     )
-    return Faces(grids, people, held_out, pairs, held_out_people or people)
+    return TrainingSet(grids, people, held_out, pairs, held_out_people or people)
 
 
-def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -> TrainReport:
+def _assist(project: Project, params: Params, state: TrainState, faces: TrainingSet) -> TrainReport:
     """What every process but the first does: its share of each step until the first stops."""
     stop = ranks.told_by_first(False)
     for _ in [] if stop else _steps(params, state, faces):
@@ -183,7 +183,7 @@ def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -
     return TrainReport.model_validate(read_json(project.model / "train.json"))
 
 
-def _steps(params: Params, state: TrainState, faces: Faces) -> Iterator[StepMetrics]:
+def _steps(params: Params, state: TrainState, faces: TrainingSet) -> Iterator[StepMetrics]:
     return train_steps(state, faces.grids, params.train, faces.people, params.runtime)
 
 
@@ -218,7 +218,7 @@ def _fit(
     project: Project,
     params: Params,
     state: TrainState,
-    faces: Faces,
+    faces: TrainingSet,
     recipe: str,
     run: Run,
     report: Progress,
@@ -271,7 +271,7 @@ def _naming_what_is_good(
         raise NonFiniteLoss(f"{error}; last good checkpoint: {kept}") from error
 
 
-def _log_sheets(run: Run, state: TrainState, faces: Faces) -> None:
+def _log_sheets(run: Run, state: TrainState, faces: TrainingSet) -> None:
     pairs = faces.pairs[:SHEET_PAIRS]
     sheet = swap_sheet(state.ema, faces.held_out, pairs)
     run.log_image(sheet, f"samples/step-{state.step:06d}.png")
