@@ -3,8 +3,8 @@
 Run: python -m benchmarks.training. Counts the floating-point operations of the convolutions and
 matrix products of one step (losses and their gradients), measures in the same run the best rates at
 which this machine does either, and prints which fraction of that the step reaches, at half, whole
-and double batch; then each part of a step, and each kind of operation. First of steps in which the
-encoder reads, then of those in which the decoder draws. Seconds are of the processor
+and double batch; then each part of a step, and each kind of operation. First of steps that train
+the encoder, then of those that train the decoder. Seconds are of the processor
 (all threads together), which other programs disturb least. Random pictures: time does not depend on
 what is drawn.
 """
@@ -58,7 +58,7 @@ def main() -> None:
     print(f"{params.data.size} px, {torch.get_num_threads()} threads; GFLOP a processor second")
     print(f"best convolution rate {convolution / 1e9:8.1f}")
     print(f"best matrix rate      {matrix / 1e9:8.1f}")
-    for title, teach_steps in (("the encoder reads", 1), ("the decoder draws", 0)):
+    for title, teach_steps in (("the encoder is trained", 1), ("the decoder is trained", 0)):
         section = params.train.model_copy(update={"steps": 1, "teach_steps": teach_steps})
         print(title)
         show(grid, section, convolution)

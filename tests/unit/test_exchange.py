@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from facegraft.data.grids import Mix
 from facegraft.method.exchange import SHAPE_AXES, Exchange
 from facegraft.method.landmarks import EXPRESSIONS, FACE, NUM_LANDMARKS, SEEDS, memberships
 from facegraft.method.shapes import Shapes
@@ -34,14 +35,14 @@ def reading_grid(seed: int, *, rows: int = 8, columns: int = 5, mixes: bool = Fa
     """People who differ by `DIRECTIONS`, turned and placed anew in each column."""
     rng = np.random.default_rng(seed)
     code = torch.from_numpy(rng.normal(size=(rows, len(REGIONS), 3))).float()
-    mixed: list[tuple[int, int, int, int]] = []
+    mixed: list[tuple[Mix, int]] = []
     if mixes:
         people = code.clone()
         for k in range(4 * len(REGIONS)):
             region, base, donor = k % len(REGIONS), k % rows, (k + 3) % rows
             own = people[base : base + 1].clone()
             own[0, region] = people[donor, region]
-            mixed.append((len(code), base, donor, region))
+            mixed.append((Mix(len(code), base, donor, REGIONS[region]), region))
             code = torch.cat([code, own])
     landmarks = torch.stack([placed(bent(code), rng) for _ in range(columns)], dim=1)
     expression = torch.from_numpy(rng.uniform(0, 0.4, (1, columns, EXPRESSIONS))).float()
@@ -168,9 +169,10 @@ def test_the_fit_learns_from_composites_what_one_region_does(fit: Fit) -> None:
     unseen = reading_grid(9, mixes=True)
     for k, region in enumerate(REGIONS):
         taken = torch.eye(len(REGIONS))[k : k + 1]
-        mixes = [mix for mix in unseen.mixes if mix[3] == k]
+        mixes = [mix for mix, region in unseen.mixes if region == k]
         off = copied = 0.0
-        for row, base, donor, _ in mixes:
+        for mix in mixes:
+            row, base, donor = mix.row, mix.base, mix.donor
             truth = unseen.landmarks[row, 1]
             off += miss(swapped(*fit, unseen, (donor, base), taken), truth)
             copied += miss(unseen.landmarks[base, 1], truth)

@@ -183,7 +183,7 @@ def model_file() -> Path:
 
 
 def read_mesh() -> tuple[np.ndarray, np.ndarray]:
-    """The mesh of the landmarks, of which `facegraft/face_mesh.npz` is a copy.
+    """The mesh of the landmarks, of which `facegraft/method/face_mesh.npz` is a copy.
 
     Float32 (468, 3), where each lies, and int64 (T, 3), the landmarks of each triangle.
 

@@ -25,17 +25,17 @@ FINEST = 32
 """Pixels of the encoder's first stage, whatever the picture's size."""
 
 COARSEST = 4
-"""Pixels of the last stage, from which the vectors are read."""
+"""Pixels of the last stage, from which the vectors are computed."""
 
 THUMBNAIL = 5
 """Pixels of the small copy of the picture that tells light, skin, hair and background."""
 
 HIDDEN = 512
-"""Elements that sum up the picture; all vectors are read from them."""
+"""Elements of the summary of the picture, from which all vectors are computed."""
 
 COLOURS = 64
-"""Elements that sum up its colours, kept apart from what the convolutions say: a chain that is
-taught places forgets them."""
+"""Elements of a separate colour branch on the thumbnail, because convolutions trained on geometry
+lose colour."""
 
 
 class Stem(nn.Sequential):
@@ -96,7 +96,7 @@ class VectorNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """What the vectors are read from.
+    """What the vectors are computed from.
 
     Attributes:
         maps: resolution r -> (B, C_r, r, r), r from 32 down to 4.
@@ -145,6 +145,7 @@ class Encoder(nn.Module):
         self.packer = packer
         if packer is not None:
             measures = 3 * NUM_LANDMARKS + COVARIATES
+            # landmark shape, pose and expression -> summary, added to that of the convolutions
             self.measured = nn.Sequential(
                 nn.BatchNorm1d(measures, affine=False),
                 nn.Linear(measures, HIDDEN // 2),
@@ -176,7 +177,7 @@ class Encoder(nn.Module):
         return self.vectors_of(self.features(faces.images), faces).flatten(1)
 
     def freeze_convolutions(self) -> None:
-        """What sees the picture stays as it is, statistics included; what reads it may learn."""
+        """Freeze the convolutions, batch statistics included; the linear layers go on learning."""
         for part in (self.stem, self.stages, self.narrow):
             part.eval().requires_grad_(False)
 

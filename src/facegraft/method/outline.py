@@ -35,10 +35,16 @@ class OuterLandmarks:
 
 
 class Outline(nn.Module):
-    """Buffers alone, filled by `outline_fit`.
+    """Two linear regressions; buffers alone, filled by `outline_fit`.
 
     Args:
-        vectors: elements of all latent vectors together.
+        vectors: V, elements of all latent vectors together.
+
+    Attributes:
+        place: (1 + MODULATIONS + SHAPE_AXES + V, 3 * OUTER_LANDMARKS), from `own_features` to x, y
+            relative to the face's middle, in the mean face's scale, and to visibility.
+        move: (MODULATIONS * SHAPE_AXES + V, 2 * OUTER_LANDMARKS), from `motion_features` to motion
+            in that scale.
     """
 
     place: Tensor
@@ -52,21 +58,26 @@ class Outline(nn.Module):
         self.register_buffer("move", torch.zeros(moved, 2 * OUTER_LANDMARKS))
 
     def forward(
-        self, own: Tensor, moved: Tensor, landmarks: Tensor, mean: Tensor, taken: Tensor
+        self,
+        place_features: Tensor,
+        move_features: Tensor,
+        landmarks: Tensor,
+        mean: Tensor,
+        taken: Tensor,
     ) -> OuterLandmarks:
         """Where the points lie and how they move.
 
         Args:
-            own: (B, 1 + MODULATIONS + SHAPE_AXES + V), see `own_features`.
-            moved: (B, MODULATIONS * SHAPE_AXES + V), see `motion_features`.
+            place_features: (B, 1 + MODULATIONS + SHAPE_AXES + V), see `own_features`.
+            move_features: (B, MODULATIONS * SHAPE_AXES + V), see `motion_features`.
             landmarks: (B, 478, 3), the target's. mean: (478, 3).
             taken: (B,) in [0, 1], whether the face's shape is exchanged.
         """
         _, scale, _ = canonical(landmarks, mean)
         scale = scale[:, None, None]
-        placed = (own @ self.place).view(len(own), OUTER_LANDMARKS, 3)
+        placed = (place_features @ self.place).view(-1, OUTER_LANDMARKS, 3)
         places = placed[..., :2] / scale + landmarks[..., :2].mean(dim=1, keepdim=True)
-        motion = (moved @ self.move).view(len(own), OUTER_LANDMARKS, 2) / scale
+        motion = (move_features @ self.move).view(-1, OUTER_LANDMARKS, 2) / scale
         return OuterLandmarks(places, motion * taken[:, None, None], placed[..., 2].clamp(0.0, 1.0))
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facegraft.data.batches import proven_swaps
+from facegraft.data.grids import Mix
 from facegraft.method.exchange import EXPRESSION_AXES, SHAPE_AXES, Exchange
 from facegraft.method.landmarks import canonical, mean_face
 from facegraft.method.shapes import Shapes, covariates
@@ -30,13 +32,13 @@ class ReadingGrid:
 
     Attributes:
         landmarks: (I, A, 478, 3). expression: (I, A, 52).
-        people: rows that are persons of their own. mixes: (row, base, donor, region's place).
+        people: rows that are persons of their own. mixes: mixed rows, each with its region's place.
     """
 
     landmarks: Tensor
     expression: Tensor
     people: tuple[int, ...]
-    mixes: tuple[tuple[int, int, int, int], ...] = ()
+    mixes: tuple[tuple[Mix, int], ...] = ()
 
 
 def fit_shapes(
@@ -80,8 +82,9 @@ def fit_exchange(
 
     Args:
         grids: rendered, so the true swap of (i, a) onto (j, b) is (i, b).
-        photographs: of real people; how a person's own shapes differ by expression among them
-            shall move nothing, `silence` times as strongly as pairs say otherwise.
+        photographs: of real people. Shape differences that a person's own expression explains shall
+            move nothing.
+        silence: weight of that penalty over the pair regression's.
     """
     faces = torch.cat([grid.landmarks.flatten(0, 1) for grid in grids])
     expressions = torch.cat([grid.expression.flatten(0, 1) for grid in grids])
@@ -113,6 +116,13 @@ def _fit_weight(
     seed: int,
     silence: float,
 ) -> None:
+    """Ridge regression from features of pairs to motion, with a penalty from photographs.
+
+    The penalty is the expected squared motion that differences explained by expression cause,
+    tr(W^T E[f f^T] W). A feature vector f is mod (x) axes, and the two are independent here, so
+    E[f f^T] is the Kronecker product of their second moments. Keep the order mod (x) axes of
+    `Exchange.features`.
+    """
     width, flat = exchange.weight.shape
     gram = RIDGE * torch.eye(width, dtype=torch.float64)
     wanted = torch.zeros(width, flat, dtype=torch.float64)
@@ -128,10 +138,10 @@ def _fit_weight(
         count += len(features)
     if photographs:
         axes = _explained_differences(shapes, photographs) @ exchange.axes  # (N, SHAPE_AXES)
-        alike = (axes.T @ axes / len(axes)).double()
+        axes_moment = (axes.T @ axes / len(axes)).double()
         every = torch.cat(modulations)
-        how = (every.T @ every / len(every)).double()
-        gram += silence * count * torch.kron(how, alike)
+        modulation_moment = (every.T @ every / len(every)).double()
+        gram += silence * count * torch.kron(modulation_moment, axes_moment)
     exchange.weight.copy_(torch.linalg.solve(gram, wanted))
 
 
@@ -143,8 +153,8 @@ def _pairs(
     people = np.array(grid.people)
     whole = [rng.choice(people, 2, replace=False) for _ in range(PAIRS)]
     rows = [(int(i), int(j), int(i), -1) for i, j in whole]
-    for own, base, donor, region in grid.mixes:
-        ways = ((donor, base, own), (own, base, own), (base, own, base))
+    for mix, region in grid.mixes:
+        ways = proven_swaps(mix)
         rows += [(*ways[k % 3], region) for k in range(PAIRS // 25)]
     source, target, truth, region = torch.tensor(rows).T
     a, b = torch.from_numpy(rng.integers(columns, size=(2, len(rows))))

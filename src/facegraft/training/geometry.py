@@ -16,7 +16,8 @@ from facegraft.training.exchange_fit import ReadingGrid, fit_exchange, fit_shape
 from facegraft.training.outline_fit import Surroundings, fit_outline
 
 SILENCE = 100.0
-"""How much more than pairs say it counts that a person's own expression moves nothing."""
+"""Weight of the ridge penalty that keeps landmarks still for shape differences explained by one
+person's expression, over the pair regression's."""
 
 
 @torch.no_grad()
@@ -60,11 +61,7 @@ def fit_geometry(model: Model, grids: Sequence[Grid], people: Sequence[Person], 
 def _reading_grid(grid: Grid, regions: tuple[str, ...], dtype: torch.dtype) -> ReadingGrid:
     if grid.readings is None:
         raise NoReadings(f"grid {grid.name} was not read; run the stage that reads landmarks")
-    mixes = tuple(
-        (mix.row, mix.base, mix.donor, regions.index(mix.region))
-        for mix in grid.mixes
-        if mix.region in regions
-    )
+    mixes = tuple((mix, regions.index(mix.region)) for mix in grid.mixes if mix.region in regions)
     return ReadingGrid(
         torch.from_numpy(np.asarray(grid.readings.landmarks)).to(dtype),
         torch.from_numpy(np.asarray(grid.readings.expression)).to(dtype),
