@@ -19,14 +19,20 @@ from facegraft.core.config import Params
 from facegraft.core.params_file import load_params
 from facegraft.core.progress import Progress, console
 from facegraft.core.project import Project
-from facegraft.evaluation.benchmark import benchmark, draw_pairs
+from facegraft.evaluation.benchmark import (
+    draw_heldout_pairs,
+    judged_by,
+    mean_metrics,
+    measure_pairs,
+)
 from facegraft.evaluation.costs import parameters
 from facegraft.evaluation.sheets import swap_sheet
 from facegraft.method.checkpoint import load_model, save_model
 from facegraft.method.model import Model, ModelConfig
 from facegraft.stages.benchmarking.galleries import gallery
 from facegraft.stages.landmarks import read_split
-from facegraft.training.loop import init_state, train
+from facegraft.training.loop import train
+from facegraft.training.state import init_state
 
 DESIGNS: dict[str, dict[str, object]] = {"drawing": {}, "vector_only": {"vector_only": True}}
 """Design -> params.train that differ. drawing: with both faces' pixels, the default; vector_only:
@@ -52,12 +58,13 @@ def main() -> None:
     judge = Judge()
     with console("designs") as report:
         held_out = read_split(project, "test", report)
-        pairs = draw_pairs(held_out, options.pairs, params.evaluate.seed)
+        pairs = draw_heldout_pairs(held_out, options.pairs, params.evaluate.seed)
         known = gallery(project, held_out, "judge", judge.embed, report)
+        judged = judged_by(known, judge.embed)
         table = {}
         for name in DESIGNS:
             model, seconds = trained(project, params, name, report)
-            figures = benchmark(model, held_out, pairs, known, judge.embed, report)
+            figures = mean_metrics(measure_pairs(model, held_out, pairs, [judged], report))
             table[name] = {**figures, "seconds": seconds, "parameters": parameters(model)}
             with replacing(_folder(project, params, name) / "pairs.png") as path:
                 swap_sheet(model, held_out, pairs[:SHEET_PAIRS]).save(path)

@@ -25,7 +25,8 @@ from facegraft.method.landmarks import EXPRESSIONS, LEFT_LIDS, RIGHT_LIDS, face_
 from facegraft.method.latents import ATTRIBUTE, IDENTITY
 from facegraft.method.model import Model, ModelConfig
 from facegraft.method.swap import swap
-from facegraft.training.loop import init_state, train
+from facegraft.training.loop import train
+from facegraft.training.state import init_state
 
 STEPS = 12
 IDENTITY_WIDTH = 40

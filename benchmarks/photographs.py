@@ -27,7 +27,7 @@ from facegraft.core.project import Project
 from facegraft.data.batches import person_faces
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Person
-from facegraft.evaluation.benchmark import Pair, draw_pairs, pair_images
+from facegraft.evaluation.benchmark import Pair, draw_heldout_pairs, pair_images
 from facegraft.evaluation.sheets import people_sheet
 from facegraft.method.base_model import load_base
 from facegraft.method.checkpoint import load_model
@@ -80,7 +80,7 @@ def main() -> None:
     with console("photographs") as report:
         grids = read_split(project, "test", report)
         read = people_with_readings(people[-options.people :], project.landmarks, report)
-        pairs = draw_pairs(grids, max(CHARACTERS, SHOWN), SEED)
+        pairs = draw_heldout_pairs(grids, max(CHARACTERS, SHOWN), SEED)
         found = everybody(model, grids, pairs[:CHARACTERS], read, report)
     for name, (places, opening) in MOTIONS.items():
         print(f"{name:6} comes along by {leak(found, list(places), opening):5.2f}")

@@ -1,8 +1,8 @@
 """How fast pictures reach the training loop, and what DVC does with packed and with loose files.
 
 Run: python -m benchmarks.storage [--dvc N]. Prints images a processor second, files in memory: raw
-reads of the mapped arrays, the same as tensors, `draw_block` and `draw_pairs` (with landmarks, and
-masks of what changed), and the same pictures as PNGs. With --dvc, the seconds of `dvc add`,
+reads of the mapped arrays, the same as tensors, `draw_block` and `draw_swap_batch` (with landmarks,
+and masks of what changed), and the same pictures as PNGs. With --dvc, the seconds of `dvc add`,
 `status`, `push` and `checkout` of N pictures, packed and loose, in a temporary folder with a local
 remote; 20,000 at 128 pixels take about 5 GB and some minutes.
 """
@@ -29,7 +29,7 @@ from facegraft.adapters import store
 from facegraft.characters import draw_split, load_assets, render_grid
 from facegraft.core.config import Params
 from facegraft.core.params_file import load_params
-from facegraft.data.batches import draw_block, draw_pairs
+from facegraft.data.batches import draw_block, draw_swap_batch
 from facegraft.data.grids import Grid
 from facegraft.imaging.images import planes_to_tensor
 
@@ -99,14 +99,14 @@ def reads(folder: Path, params: Params, drawn: Sequence[Grid]) -> None:
     raw = _rate(lambda step: _raw(grids, places[step]), images)
     tensors = _rate(lambda step: _tensors(grids, places[step]), images)
     block = _rate(lambda step: draw_block(grids, (), train, step), images)
-    pairs = _rate(lambda step: draw_pairs(grids, (), train, step), 3 * train.batch_pairs)
+    pairs = _rate(lambda step: draw_swap_batch(grids, (), train, step), 3 * train.batch_pairs)
     names = np.random.default_rng(0).choice(len(loose), (STEPS, images))
     png = _rate(lambda step: [np.asarray(Image.open(loose[k])) for k in names[step]], images)
     print(f"{params.data.size} px, batches of {images} images, one thread, files in memory")
     ways = {
         "as float tensors": tensors,
         "draw_block": block,
-        "draw_pairs, three faces a pair": pairs,
+        "draw_swap_batch, three faces a pair": pairs,
         "the same pictures as PNGs": png,
     }
     print(f"raw reads of the mapped arrays {raw:9.0f} images/s")

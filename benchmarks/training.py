@@ -3,8 +3,8 @@
 Run: python -m benchmarks.training. Counts the floating-point operations of the convolutions and
 matrix products of one step (losses and their gradients), measures in the same run the best rates at
 which this machine does either, and prints which fraction of that the step reaches, at half, whole
-and double batch; then each part of a step, and each kind of operation. First of steps in which the
-encoder reads, then of those in which the decoder draws. Seconds are of the processor
+and double batch; then each part of a step, and each kind of operation. First of steps that train
+the encoder, then of those that train the decoder. Seconds are of the processor
 (all threads together), which other programs disturb least. Random pictures: time does not depend on
 what is drawn.
 """
@@ -26,18 +26,9 @@ from facegraft.core.config import TrainParams
 from facegraft.core.params_file import load_params
 from facegraft.data.grids import Grid
 from facegraft.method.model import ModelConfig
-from facegraft.training.loop import (
-    Batch,
-    Phase,
-    TrainState,
-    begin,
-    draw,
-    follow,
-    init_state,
-    phases,
-    step_losses,
-    weighted,
-)
+from facegraft.training.loop import Batch, draw_batch, step_losses, weighted
+from facegraft.training.phases import Phase, begin, phases
+from facegraft.training.state import TrainState, init_state, update_ema
 
 REPEATS = 7
 ROUNDS = 12
@@ -68,7 +59,7 @@ def main() -> None:
     print(f"{params.data.size} px, {torch.get_num_threads()} threads; GFLOP a processor second")
     print(f"best convolution rate {convolution / 1e9:8.1f}")
     print(f"best matrix rate      {matrix / 1e9:8.1f}")
-    for title, teach_steps in (("the encoder reads", 1), ("the decoder draws", 0)):
+    for title, teach_steps in (("the encoder is trained", 1), ("the decoder is trained", 0)):
         section = params.train.model_copy(update={"steps": 1, "teach_steps": teach_steps})
         print(title)
         show(grid, section, convolution)
@@ -104,12 +95,12 @@ def fresh(section: TrainParams, grid: Grid) -> TrainState:
 
 def only(section: TrainParams) -> Phase:
     """The phase of the only step."""
-    return next(phase for phase in phases(section) if phase.last)
+    return next(phase for phase in phases(section) if phase.stop)
 
 
 def drawn(grid: Grid, section: TrainParams, step: int) -> Batch:
     """What a step sees."""
-    return draw(only(section), several(grid, section.batch_grids), (), section, step)
+    return draw_batch(only(section), several(grid, section.batch_grids), (), section, step)
 
 
 def batch_line(state: TrainState, grid: Grid, section: TrainParams, convolution: float) -> str:
@@ -162,7 +153,7 @@ def update(state: TrainState, section: TrainParams) -> None:
     trained = [*state.model.parameters(), *state.heads.parameters()]
     nn.utils.clip_grad_norm_(trained, section.clip_norm)
     state.optimizer.step()
-    follow(state.ema, state.model, section.ema_decay)
+    update_ema(state.ema, state.model, section.ema_decay)
 
 
 def parts(state: TrainState, grid: Grid, section: TrainParams) -> dict[str, float]:

@@ -14,7 +14,7 @@ from facegraft.core.params_file import load_params
 from facegraft.data.grids import Grid
 from facegraft.method.calibration import Calibration, Separation
 from facegraft.method.model import ModelConfig
-from facegraft.training.loop import TrainState, init_state
+from facegraft.training.state import TrainState, init_state
 from tests.synthetic import grid
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,8 @@ import pytest
 
 from facegraft.data.grids import Mix, Person
 from facegraft.method.model import ModelConfig
-from facegraft.training.loop import init_state, train
+from facegraft.training.loop import train
+from facegraft.training.state import init_state
 from tests import tiny
 from tests.album_pictures import PEOPLE
 

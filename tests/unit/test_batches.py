@@ -17,10 +17,10 @@ from facegraft.data.batches import (
     as_model,
     degraded,
     draw_block,
-    draw_pairs,
-    drawn_ahead,
+    draw_swap_batch,
     grid_faces,
     person_faces,
+    prefetched,
 )
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Mix, Person
@@ -74,7 +74,7 @@ def test_what_grids_do_not_hold_is_refused_by_name() -> None:
 
 def test_what_was_not_read_is_refused_by_name() -> None:
     unread = replace(tiny.faces(), readings=None)
-    for draw in (draw_block, draw_pairs):
+    for draw in (draw_block, draw_swap_batch):
         with pytest.raises(NoReadings, match="grid train-000 was not read"):
             draw([unread], [], tiny.train_params(), 0)
         with pytest.raises(NoReadings, match="own/bob was not read"):
@@ -87,7 +87,7 @@ def test_the_true_swap_is_the_source_person_under_the_targets_attributes() -> No
     for row in range(4):
         images[row, ..., 8:12, 6 * row : 6 * row + 4] += np.uint8(90)
     grid = replace(grid, images=images)
-    pairs = draw_pairs([grid], [], tiny.train_params(batch_pairs=8), step=3)
+    pairs = draw_swap_batch([grid], [], tiny.train_params(batch_pairs=8), step=3)
     assert pairs.parts == (None,) * 8
     for k in range(8):
         (i, _), (j, b) = (cell(grid, key) for key in pairs.keys[2 * k : 2 * k + 2])
@@ -104,7 +104,7 @@ def test_the_true_swap_is_the_source_person_under_the_targets_attributes() -> No
 
 def test_a_region_swap_takes_one_region_and_the_mixed_row_is_its_truth() -> None:
     section = tiny.train_params(batch_pairs=40, batch_regions=30)
-    pairs = draw_pairs([MIXED], [], section, step=0)
+    pairs = draw_swap_batch([MIXED], [], section, step=0)
     # "whiskers" is no sub-dimension: that row is never asked for.
     assert pairs.parts == ("eyes",) * 30 + (None,) * 10
     seen = set()
@@ -121,7 +121,7 @@ def test_a_region_swap_takes_one_region_and_the_mixed_row_is_its_truth() -> None
 
 
 def test_without_mixes_every_pair_is_a_whole_swap() -> None:
-    pairs = draw_pairs([tiny.faces()], [], tiny.train_params(batch_regions=2), step=1)
+    pairs = draw_swap_batch([tiny.faces()], [], tiny.train_params(batch_regions=2), step=1)
     assert set(pairs.parts) == {None}
 
 
@@ -145,7 +145,7 @@ def test_everyone_joins_a_block_with_two_pictures_and_is_an_identity_of_their_ow
 
 
 def test_a_person_is_swapped_onto_another_picture_of_theirs_which_is_the_truth() -> None:
-    pairs = draw_pairs([tiny.faces()], PEOPLE, tiny.train_params(batch_people=3), 0)
+    pairs = draw_swap_batch([tiny.faces()], PEOPLE, tiny.train_params(batch_people=3), 0)
     assert pairs.parts[3:] == (None,) * 3
     names = []
     for k in range(3, 6):
@@ -165,7 +165,7 @@ def test_no_more_people_than_are_asked_for_or_known() -> None:
     def counts(people: list[Person], asked: int) -> tuple[int, int]:
         section = tiny.train_params(batch_people=asked)
         block = draw_block([tiny.faces()], people, section, 0)
-        pairs = draw_pairs([tiny.faces()], people, section, 0)
+        pairs = draw_swap_batch([tiny.faces()], people, section, 0)
         return len(block.faces) - 6, len(pairs.parts) - 3
 
     assert counts(PEOPLE, 0) == counts([], 2) == (0, 0)
@@ -175,7 +175,7 @@ def test_no_more_people_than_are_asked_for_or_known() -> None:
 
 def test_only_sources_are_worn_and_within_range() -> None:
     grid, section = tiny.faces(), tiny.train_params(batch_pairs=24, batch_regions=0)
-    pairs = draw_pairs([grid], [], section, step=0)
+    pairs = draw_swap_batch([grid], [], section, step=0)
     drawn = torch.cat([grid_faces(grid, [cell(grid, key)]).images for key in pairs.keys[::2]])
     same = (pairs.source.images == drawn).flatten(1).all(dim=1)
     assert 0 < same.sum() < 24
@@ -191,7 +191,7 @@ def test_wear_is_drawn_from_its_generator_alone() -> None:
     assert not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("draw", [draw_block, draw_pairs])
+@pytest.mark.parametrize("draw", [draw_block, draw_swap_batch])
 def test_a_batch_depends_on_seed_and_step_alone(draw) -> None:  # type: ignore[no-untyped-def]
     def drawn(step: int, **changes: int) -> Block | Pairs:
         return draw(two_grids(), PEOPLE, tiny.train_params(batch_grids=2, **changes), step)
@@ -210,7 +210,7 @@ def test_people_leave_the_rendered_as_they_are() -> None:
     section = tiny.train_params()
     alone, joined = (draw_block([tiny.faces()], people, section, 0) for people in ([], PEOPLE))
     assert joined.keys[:6] == alone.keys
-    swaps, more = (draw_pairs([tiny.faces()], people, section, 0) for people in ([], PEOPLE))
+    swaps, more = (draw_swap_batch([tiny.faces()], people, section, 0) for people in ([], PEOPLE))
     assert more.keys[:6] == swaps.keys
 
 
@@ -218,11 +218,11 @@ def test_what_is_drawn_ahead_is_what_would_have_been_drawn() -> None:
     section, grids = tiny.train_params(), [tiny.faces()]
 
     def draw(step: int) -> Pairs:
-        return draw_pairs(grids, [], section, step)
+        return draw_swap_batch(grids, [], section, step)
 
-    ahead = list(drawn_ahead(draw, 5, 2))
+    ahead = list(prefetched(draw, 5, 2))
     assert [batch.keys for batch in ahead] == [draw(step).keys for step in (2, 3, 4)]
-    assert not list(drawn_ahead(draw, 5, 5))
+    assert not list(prefetched(draw, 5, 5))
 
 
 def test_what_a_draw_raises_comes_through() -> None:
@@ -230,7 +230,7 @@ def test_what_a_draw_raises_comes_through() -> None:
         raise BatchError(f"step {step}")
 
     with pytest.raises(BatchError, match="step 2"):
-        list(drawn_ahead(draw, 5, 2))
+        list(prefetched(draw, 5, 2))
 
 
 def test_a_batch_becomes_a_models_floats_and_keeps_all_else() -> None:

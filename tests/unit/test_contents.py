@@ -7,9 +7,16 @@ import torch
 
 from facegraft.data.batches import grid_faces
 from facegraft.data.faces import Faces
-from facegraft.method.contents import Contents
+from facegraft.method.contents import ContentPacker
 from facegraft.method.landmarks import mean_face
-from facegraft.method.latents import ATTRIBUTE, IDENTITY, Layout, fuse, source_weights
+from facegraft.method.latents import (
+    ATTRIBUTE,
+    IDENTITY,
+    TARGET_CONTENT_GROUPS,
+    Layout,
+    fuse,
+    source_weights,
+)
 from facegraft.method.shapes import Shapes
 from facegraft.method.unwrap import unwrapped
 from tests import tiny
@@ -31,23 +38,21 @@ def shapes(faces: Faces) -> Shapes:
     return made
 
 
-def contents() -> tuple[Contents, Layout]:
+def packer() -> tuple[ContentPacker, Layout]:
     regions = {region: indices[0] for region, indices in IDENTITY.items()}
-    expression, points, texture = (
-        ATTRIBUTE[group][0] for group in ("expression", "points", "texture")
-    )
-    made = Contents(regions, expression, points, texture, 32)
-    return made, Layout(IDENTITY, ATTRIBUTE, VECTOR, made.layout())
+    expression, landmarks, pixels = (ATTRIBUTE[group][0] for group in TARGET_CONTENT_GROUPS)
+    made = ContentPacker(regions, expression, landmarks, pixels, 32)
+    return made, Layout(IDENTITY, ATTRIBUTE, VECTOR, made.content_shapes())
 
 
 def packed(faces: Faces, shapes: Shapes) -> torch.Tensor:
     torch.manual_seed(1)
     vectors = torch.randn(len(faces), 18, VECTOR) * VECTOR**-0.5
-    return contents()[0].packed(vectors, faces, shapes)
+    return packer()[0].packed(vectors, faces, shapes)
 
 
 def test_what_was_packed_is_taken_out_again(faces: Faces, shapes: Shapes) -> None:
-    held, layout = contents()
+    held, layout = packer()
     z = packed(faces, shapes)
     assert z.shape == (3, layout.length)
     fused = held.unpacked(z, layout, shapes.mean)
@@ -58,7 +63,7 @@ def test_what_was_packed_is_taken_out_again(faces: Faces, shapes: Shapes) -> Non
     torch.testing.assert_close(fused.shape, shapes(faces.landmarks, faces.expression), **close)
     detail, seen = unwrapped(faces.images, faces.landmarks)
     drawn = torch.zeros(seen.shape[-1] ** 2, dtype=torch.bool)
-    drawn[torch.cat(held.pixels)] = True
+    drawn[torch.cat(held.region_pixels)] = True
     drawn = drawn.view(seen.shape[2:])
     torch.testing.assert_close(fused.seen, seen * drawn, **close)
     well = (seen > 0.01) & drawn
@@ -71,7 +76,7 @@ def test_what_was_packed_is_taken_out_again(faces: Faces, shapes: Shapes) -> Non
 def test_a_fused_region_is_the_sources_and_all_else_the_targets(
     faces: Faces, shapes: Shapes
 ) -> None:
-    held, layout = contents()
+    held, layout = packer()
     z = packed(faces, shapes)
     mixed = fuse(layout, z[:1], z[1:2], source_weights(layout, {"eyes"}))
     source, target, fused = (
@@ -84,7 +89,7 @@ def test_a_fused_region_is_the_sources_and_all_else_the_targets(
     assert torch.equal(fused.shape[:, ~own], target.shape[:, ~own])
     assert not torch.equal(source.shape[:, own], target.shape[:, own])
     region = torch.zeros(fused.seen.numel(), dtype=torch.bool)
-    region[held.pixels[place]] = True
+    region[held.region_pixels[place]] = True
     for name in ("detail", "seen"):
         one, other, both = (getattr(k, name).flatten(2) for k in (source, target, fused))
         assert torch.equal(both[..., region], one[..., region])
@@ -94,20 +99,20 @@ def test_a_fused_region_is_the_sources_and_all_else_the_targets(
 
 
 def test_every_landmark_and_pixel_of_the_face_is_in_one_region() -> None:
-    held, layout = contents()
+    held, layout = packer()
     assert torch.cat(held.members).sort().values.tolist() == list(range(478))
-    assert len(torch.cat(held.pixels).unique()) == len(torch.cat(held.pixels))
+    assert len(torch.cat(held.region_pixels).unique()) == len(torch.cat(held.region_pixels))
     for k, region in enumerate(held.regions):
-        shape = layout.contents[held.identity[region]]["shape"]
+        shape = layout.content_shapes[held.identity[region]]["shape"]
         assert shape == (len(held.members[k]), 3)
 
 
 def test_no_content_outweighs_its_vector(faces: Faces, shapes: Shapes) -> None:
     """A vector's mean square is 1; shape and detail have about a half each of it in real faces."""
-    _, layout = contents()
+    _, layout = packer()
     z = packed(faces, shapes)
     energy = torch.stack([part[:, VECTOR:].square().sum(dim=1) for part in layout.split(z)])
-    held = torch.tensor([bool(one) for one in layout.contents])
+    held = torch.tensor([bool(one) for one in layout.content_shapes])
     assert held.sum() == 8
     assert (energy[held].mean(dim=1) > 1e-4).all()
     assert energy.max() < 20

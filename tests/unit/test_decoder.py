@@ -137,7 +137,7 @@ def test_each_of_the_eighteen_latents_modulates_a_layer(
     vectors = torch.randn(1, 18, tiny.train_params().latent_dim)
     before = decoder.unet(seen, vectors)
     plan = decoder.plan(model.fused(source, target))
-    shown = decoder.draw(plan, power=1.0).image
+    shown = decoder.blend(plan, power=1.0).image
     for k in range(18):
         changed = vectors.clone()
         changed[:, k] += 1
@@ -145,7 +145,7 @@ def test_each_of_the_eighteen_latents_modulates_a_layer(
         assert (share - before[0]).abs().max() > 1e-5, k
         assert ((change - before[1]).abs().max() > 1e-5) == (k < 15), k  # tone is decided before
         plan.vectors[:, k] += 10
-        assert not torch.equal(decoder.draw(plan, power=1.0).image, shown), k
+        assert not torch.equal(decoder.blend(plan, power=1.0).image, shown), k
         plan.vectors[:, k] -= 10
 
 

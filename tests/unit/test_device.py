@@ -20,7 +20,8 @@ from facegraft.method.calibration import Thresholds
 from facegraft.method.decoder import Decoded
 from facegraft.method.model import ModelConfig
 from facegraft.method.swap import swap
-from facegraft.training.loop import TrainState, init_state, train
+from facegraft.training.loop import train
+from facegraft.training.state import TrainState, init_state
 from tests import tiny
 from tests.album_pictures import PEOPLE
 from tests.elsewhere import Mixed, elsewhere

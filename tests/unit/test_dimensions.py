@@ -11,7 +11,7 @@ import torch
 from facegraft.core.progress import silent
 from facegraft.data.grids import REGIONS
 from facegraft.evaluation.attribute_targets import LENGTH, READINGS
-from facegraft.evaluation.benchmark import Pair, draw_pairs
+from facegraft.evaluation.benchmark import Pair, draw_heldout_pairs
 from facegraft.evaluation.latent_ablation import DimensionReport, dimension_report, dimension_rows
 from tests import tiny
 
@@ -55,7 +55,7 @@ def test_a_latent_of_the_target_itself_moves_nothing() -> None:
 
 
 def test_the_texture_moves_the_whole_picture_and_readings_follow() -> None:
-    report = dimension_report(MODEL, GRIDS, draw_pairs(GRIDS, 3, seed=1), reads, silent)
+    report = dimension_report(MODEL, GRIDS, draw_heldout_pairs(GRIDS, 3, seed=1), reads, silent)
     assert report.names[TEXTURE] == "texture"
     assert int(report.whole.argmax()) == TEXTURE
     assert report.readings[TEXTURE] == pytest.approx([report.readings[TEXTURE, 0]] * 5)
@@ -88,12 +88,12 @@ def test_a_region_that_every_latent_moves_is_no_ones_own_and_the_texture_leads_n
 
 def test_a_region_that_no_target_shows_is_not_measured() -> None:
     bare = [replace(GRIDS[0], regions=np.zeros_like(GRIDS[0].regions))]
-    report = dimension_report(MODEL, bare, draw_pairs(bare, 2, seed=1), None, silent)
+    report = dimension_report(MODEL, bare, draw_heldout_pairs(bare, 2, seed=1), None, silent)
     assert np.isfinite(report.regions[:, 0]).all()
     assert np.isnan(report.regions[:, 1:]).all()
 
 
 def test_rows_show_every_latent_for_every_pair() -> None:
-    rows = dimension_rows(MODEL, GRIDS, draw_pairs(GRIDS, 2, seed=1))
+    rows = dimension_rows(MODEL, GRIDS, draw_heldout_pairs(GRIDS, 2, seed=1))
     assert [len(row) for row in rows] == [2] * 18
     assert rows[0][0].shape == (32, 32, 3)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.method.exchange import SHAPES, Exchange
-from facegraft.method.landmarks import EXPRESSIONS, FACE, LANDMARKS, SEEDS, memberships
+from facegraft.data.grids import Mix
+from facegraft.method.exchange import SHAPE_AXES, Exchange
+from facegraft.method.landmarks import EXPRESSIONS, FACE, NUM_LANDMARKS, SEEDS, memberships
 from facegraft.method.shapes import Shapes
-from facegraft.training.exchange_fit import Album, fit_exchange, fit_shapes
+from facegraft.training.exchange_fit import ReadingGrid, fit_exchange, fit_shapes
 from tests.synthetic import readings
 
 REGIONS = (FACE, "eyes", "brows", "nose", "mouth")
@@ -30,22 +31,22 @@ def directions() -> torch.Tensor:
 DIRECTIONS = directions()
 
 
-def album(seed: int, *, rows: int = 8, columns: int = 5, mixes: bool = False) -> Album:
+def reading_grid(seed: int, *, rows: int = 8, columns: int = 5, mixes: bool = False) -> ReadingGrid:
     """People who differ by `DIRECTIONS`, turned and placed anew in each column."""
     rng = np.random.default_rng(seed)
     code = torch.from_numpy(rng.normal(size=(rows, len(REGIONS), 3))).float()
-    mixed: list[tuple[int, int, int, int]] = []
+    mixed: list[tuple[Mix, int]] = []
     if mixes:
         people = code.clone()
         for k in range(4 * len(REGIONS)):
             region, base, donor = k % len(REGIONS), k % rows, (k + 3) % rows
             own = people[base : base + 1].clone()
             own[0, region] = people[donor, region]
-            mixed.append((len(code), base, donor, region))
+            mixed.append((Mix(len(code), base, donor, REGIONS[region]), region))
             code = torch.cat([code, own])
     landmarks = torch.stack([placed(bent(code), rng) for _ in range(columns)], dim=1)
     expression = torch.from_numpy(rng.uniform(0, 0.4, (1, columns, EXPRESSIONS))).float()
-    return Album(
+    return ReadingGrid(
         landmarks,
         expression.expand(len(code), -1, -1),
         tuple(range(rows)),
@@ -69,12 +70,12 @@ def placed(faces: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 Fit = tuple[Exchange, Shapes]
 
 
-def fitted(photographs: Sequence[Album] = ()) -> Fit:
-    """To three small albums of people, and `photographs` to be silent about."""
-    albums = [album(seed, rows=20, mixes=True) for seed in (1, 2, 3)]
+def fitted(photographs: Sequence[ReadingGrid] = ()) -> Fit:
+    """To three small grids of people, and `photographs` to be silent about."""
+    grids = [reading_grid(seed, rows=20, mixes=True) for seed in (1, 2, 3)]
     shapes, exchange = Shapes(), Exchange(REGIONS)
-    fit_shapes(shapes, albums)
-    fit_exchange(exchange, shapes, albums, photographs, seed=0, silence=100.0)
+    fit_shapes(shapes, grids)
+    fit_exchange(exchange, shapes, grids, photographs, seed=0, silence=100.0)
     return exchange, shapes
 
 
@@ -84,9 +85,13 @@ def fit() -> Fit:
 
 
 def swapped(
-    exchange: Exchange, shapes: Shapes, held: Album, rows: tuple[int, int], taken: torch.Tensor
+    exchange: Exchange,
+    shapes: Shapes,
+    held: ReadingGrid,
+    rows: tuple[int, int],
+    taken: torch.Tensor,
 ) -> torch.Tensor:
-    """Row 0 of two onto row 1, under the album's first and second columns: (478, 3)."""
+    """Row 0 of two onto row 1, under the grid's first and second columns: (478, 3)."""
     (i, j), (a, b) = rows, (0, 1)
     faces, expressions = held.landmarks[[i, j], [a, b]], held.expression[[i, j], [a, b]]
     neutral = shapes(faces, expressions)
@@ -104,7 +109,7 @@ def filled() -> Exchange:
 
 
 def test_it_is_silent_where_the_shapes_do_not_differ() -> None:
-    exchange, faces = filled(), album(3).landmarks[:, 0]
+    exchange, faces = filled(), reading_grid(3).landmarks[:, 0]
     moods, taken = torch.rand(len(faces), EXPRESSIONS), torch.ones(len(faces), len(REGIONS))
     moved = exchange(torch.zeros_like(faces), faces, moods, taken, BASE)
     assert torch.equal(moved, faces)
@@ -112,7 +117,7 @@ def test_it_is_silent_where_the_shapes_do_not_differ() -> None:
 
 
 def test_twice_the_difference_moves_twice_as_far() -> None:
-    exchange, faces = filled(), album(3).landmarks[:, 0]
+    exchange, faces = filled(), reading_grid(3).landmarks[:, 0]
     moods, taken = torch.rand(len(faces), EXPRESSIONS), torch.ones(len(faces), len(REGIONS))
     difference = 0.1 * torch.randn(faces.shape)
     once, twice = (exchange(k * difference, faces, moods, taken, BASE) - faces for k in (1.0, 2.0))
@@ -120,7 +125,7 @@ def test_twice_the_difference_moves_twice_as_far() -> None:
 
 
 def test_regions_that_are_not_taken_do_not_move() -> None:
-    exchange, faces = filled(), album(3).landmarks[:1, 0]
+    exchange, faces = filled(), reading_grid(3).landmarks[:1, 0]
     expressions = torch.rand(1, EXPRESSIONS)
     share = torch.from_numpy(memberships(REGIONS))
     difference = torch.randn(faces.shape)
@@ -137,7 +142,7 @@ def test_regions_that_are_not_taken_do_not_move() -> None:
 def test_motion_follows_the_heads_turn_size_and_place() -> None:
     """Of a regression that hears neither turn nor mood."""
     exchange = filled()
-    exchange.weight[SHAPES:] = 0
+    exchange.weight[SHAPE_AXES:] = 0
     face, expressions, taken = BASE[None], torch.zeros(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
     difference = torch.randn(face.shape)
     moved = exchange(difference, face, expressions, taken, BASE)
@@ -153,7 +158,7 @@ def miss(moved: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def test_the_fit_recovers_how_rendered_people_differ(fit: Fit) -> None:
-    unseen, whole = album(9), torch.ones(1, len(REGIONS))
+    unseen, whole = reading_grid(9), torch.ones(1, len(REGIONS))
     for rows in ((0, 1), (2, 5), (7, 3)):
         moved = swapped(*fit, unseen, rows, whole)
         truth, copied = unseen.landmarks[rows[0], 1], unseen.landmarks[rows[1], 1]
@@ -161,12 +166,13 @@ def test_the_fit_recovers_how_rendered_people_differ(fit: Fit) -> None:
 
 
 def test_the_fit_learns_from_composites_what_one_region_does(fit: Fit) -> None:
-    unseen = album(9, mixes=True)
+    unseen = reading_grid(9, mixes=True)
     for k, region in enumerate(REGIONS):
         taken = torch.eye(len(REGIONS))[k : k + 1]
-        mixes = [mix for mix in unseen.mixes if mix[3] == k]
+        mixes = [mix for mix, region in unseen.mixes if region == k]
         off = copied = 0.0
-        for row, base, donor, _ in mixes:
+        for mix in mixes:
+            row, base, donor = mix.row, mix.base, mix.donor
             truth = unseen.landmarks[row, 1]
             off += miss(swapped(*fit, unseen, (donor, base), taken), truth)
             copied += miss(unseen.landmarks[base, 1], truth)
@@ -174,19 +180,19 @@ def test_the_fit_learns_from_composites_what_one_region_does(fit: Fit) -> None:
 
 
 def test_a_face_that_differs_as_nobody_did_before_is_not_thrown_about() -> None:
-    """A small album shows fewer ways to differ, and fewer expressions, than there are axes."""
-    albums, shapes, exchange = [album(1, rows=6, columns=3)], Shapes(), Exchange(REGIONS)
-    fit_shapes(shapes, albums)
-    fit_exchange(exchange, shapes, albums)
+    """A small grid shows fewer ways to differ, and fewer expressions, than there are axes."""
+    grids, shapes, exchange = [reading_grid(1, rows=6, columns=3)], Shapes(), Exchange(REGIONS)
+    fit_shapes(shapes, grids)
+    fit_exchange(exchange, shapes, grids)
     expressions, taken = torch.rand(1, EXPRESSIONS), torch.ones(1, len(REGIONS))
-    difference = 0.01 * torch.randn(1, LANDMARKS, 3)
+    difference = 0.01 * torch.randn(1, NUM_LANDMARKS, 3)
     moved = exchange(difference, shapes.mean[None], expressions, taken, shapes.mean)
     assert miss(moved[0], shapes.mean) < 0.1
 
 
-def photographs(direction: torch.Tensor) -> tuple[Album, ...]:
+def photographs(direction: torch.Tensor) -> tuple[ReadingGrid, ...]:
     """People whose first coefficient, and nothing else, moves them that way."""
-    albums = []
+    grids = []
     for seed in range(4):
         rng = np.random.default_rng((11, seed))
         person = bent(torch.from_numpy(rng.normal(size=(1, len(REGIONS), 3))).float())
@@ -194,8 +200,8 @@ def photographs(direction: torch.Tensor) -> tuple[Album, ...]:
         expression[0, :, 0] = torch.linspace(0, 1, 10)
         shown = person + expression[0, :, :1, None] * direction
         landmarks = torch.cat([placed(shown[k : k + 1], rng) for k in range(10)])
-        albums.append(Album(landmarks[None], expression, (0,)))
-    return tuple(albums)
+        grids.append(ReadingGrid(landmarks[None], expression, (0,)))
+    return tuple(grids)
 
 
 def test_what_expression_does_to_photographs_moves_nothing(fit: Fit) -> None:
@@ -217,12 +223,12 @@ def test_what_expression_does_to_photographs_moves_nothing(fit: Fit) -> None:
 def test_shapes_lose_what_turn_and_expression_say_of_them() -> None:
     smile = 2 * DIRECTIONS[REGIONS.index("mouth"), 0]
     shapes = Shapes()
-    albums = photographs(smile)
-    fit_shapes(shapes, [album(1)], albums * 20)
-    one = albums[0]
+    grids = photographs(smile)
+    fit_shapes(shapes, [reading_grid(1)], grids * 20)
+    one = grids[0]
     neutral = shapes(one.landmarks[0], one.expression[0])
     left = (neutral - neutral.mean(dim=0)).norm()
     raw = one.expression[0, :, :1, None] * smile
     assert left < 0.5 * (raw - raw.mean(dim=0)).norm()
-    assert neutral.shape == (10, LANDMARKS, 3)
+    assert neutral.shape == (10, NUM_LANDMARKS, 3)
     assert SEEDS.keys() == set(REGIONS) - {FACE}

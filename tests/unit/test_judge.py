@@ -57,7 +57,7 @@ def test_finds_faces_where_they_are(judge: Judge, grids: list[Grid]) -> None:
             assert 0.4 * 64 < height < 1.3 * 64
             assert (face.landmarks > (left, top)).all()
     assert len(misses) >= 11  # of 12
-    # In the order of dataset.LANDMARKS: a mirrored order would be off by a third of the side.
+    # In the order of ALIGNMENT_POINTS: a mirrored order would be off by a third of the side.
     assert np.median(misses) < 0.08
     assert max(misses) < 0.2
 

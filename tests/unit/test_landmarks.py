@@ -9,11 +9,11 @@ from facegraft.method.landmarks import (
     CORNERS,
     EYE_CORNERS,
     FACE,
-    LANDMARKS,
     LEFT_IRIS,
     LEFT_LIDS,
     LIDS,
     LIPS,
+    NUM_LANDMARKS,
     OVAL,
     RIGHT_IRIS,
     RIGHT_LIDS,
@@ -51,7 +51,7 @@ def test_the_mesh_lies_flat_in_the_plane_and_turns_one_way() -> None:
 
 def test_each_landmark_is_its_counterparts_counterpart() -> None:
     mirror = mirrored_landmarks()
-    np.testing.assert_array_equal(mirror[mirror], np.arange(LANDMARKS))
+    np.testing.assert_array_equal(mirror[mirror], np.arange(NUM_LANDMARKS))
     for left, right in ((LEFT_LIDS, RIGHT_LIDS), (LEFT_IRIS, RIGHT_IRIS)):
         assert set(mirror[list(left)]) == set(right)
     for region in (*SEEDS.values(), OVAL):
@@ -65,7 +65,7 @@ def test_each_landmark_is_its_counterparts_counterpart() -> None:
 def test_landmarks_belong_to_regions_by_shares() -> None:
     for regions in (REGIONS, REGIONS[1:], (FACE, "mouth", "eyes"), (FACE,), ("nose",)):
         shares = memberships(regions)
-        assert shares.shape == (LANDMARKS, len(regions))
+        assert shares.shape == (NUM_LANDMARKS, len(regions))
         np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
         for region in SEEDS.keys() & set(regions):
             own = shares[list(SEEDS[region]), regions.index(region)]

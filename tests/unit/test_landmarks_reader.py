@@ -11,7 +11,7 @@ import pytest
 from facegraft.adapters import landmarks as module
 from facegraft.adapters.landmarks import Aim, Landmarker, LandmarkerError, model_file, read_mesh
 from facegraft.characters import Attributes, Rendering, load_assets, render, sample_identity
-from facegraft.method.landmarks import CORNERS, LANDMARKS, LEFT_LIDS, RIGHT_LIDS, face_mesh
+from facegraft.method.landmarks import CORNERS, LEFT_LIDS, NUM_LANDMARKS, RIGHT_LIDS, face_mesh
 
 SIDE = 128
 
@@ -37,7 +37,7 @@ def faces() -> list[Rendering]:
 
 
 def five(points: np.ndarray) -> np.ndarray:
-    """In the order of `dataset.LANDMARKS`."""
+    """In the order of `data.grids.ALIGNMENT_POINTS`."""
     eyes = [points[list(lids)].mean(axis=0) for lids in (LEFT_LIDS, RIGHT_LIDS)]
     return np.array([*eyes, points[4], *points[list(CORNERS)]])[:, :2]
 
@@ -49,7 +49,7 @@ def test_reads_rendered_faces_where_they_are(
         reading = landmarker.read(face.image)
         assert reading is not None
         assert reading.presence > 0.9
-        assert reading.landmarks.shape == (LANDMARKS, 3)
+        assert reading.landmarks.shape == (NUM_LANDMARKS, 3)
         assert reading.expression.min() >= 0
         assert reading.expression.max() <= 1
         miss = np.linalg.norm(five(reading.landmarks) - face.landmarks, axis=1)

@@ -9,8 +9,8 @@ from facegraft.data.grids import PARTS
 from facegraft.method.latents import (
     ATTRIBUTE,
     IDENTITY,
-    KEEPERS,
     NUM_LATENTS,
+    TARGET_CONTENT_GROUPS,
     Layout,
     fuse,
     select,
@@ -25,7 +25,7 @@ def test_the_layout_names_every_latent_once_and_every_part_that_can_be_swapped_a
     groups = [*IDENTITY.values(), *ATTRIBUTE.values()]
     assert sorted(index for group in groups for index in group) == list(range(NUM_LATENTS))
     assert [IDENTITY[part] for part in PARTS] == [(5,), (6,), (7,), (8,), (9,)]
-    assert set(KEEPERS) < set(ATTRIBUTE)
+    assert set(TARGET_CONTENT_GROUPS) < set(ATTRIBUTE)
 
 
 def layout(vector_only: bool = False) -> Layout:
@@ -57,7 +57,7 @@ def test_vector_only_is_eighteen_vectors_of_one_length() -> None:
 
 def test_what_a_dimension_holds_comes_after_its_vector_and_comes_out_by_name() -> None:
     held = ({"shape": (2, 3), "seen": (4,)}, *({},) * 16, {"pixels": (3, 2, 2)})
-    one = Layout({"eyes": (0,)}, {"rest": tuple(range(1, 18))}, vector=5, contents=held)
+    one = Layout({"eyes": (0,)}, {"rest": tuple(range(1, 18))}, vector=5, content_shapes=held)
     assert one.sizes == (5 + 6 + 4, *(5,) * 16, 5 + 12)
     z = torch.arange(2.0 * one.length).view(2, -1)
     assert one.content(z, 0, "shape")[0].tolist() == [[5, 6, 7], [8, 9, 10]]

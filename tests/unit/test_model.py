@@ -15,7 +15,7 @@ from facegraft.data.faces import Faces
 from facegraft.method.encoder import VectorNorm
 from facegraft.method.latents import fuse, source_weights
 from facegraft.method.literal import LiteralDecoder, layers_per_resolution
-from facegraft.method.model import Model, ModelConfig, drawn_faces
+from facegraft.method.model import Model, ModelConfig, faces_of_swap
 from tests import tiny
 
 
@@ -98,7 +98,7 @@ def test_swaps_are_read_by_the_landmarks_that_they_were_asked_for(
 ) -> None:
     source, target = faces[:1], faces[1:2]
     decoded = model.swap(source, target)
-    read = drawn_faces(decoded, target)
+    read = faces_of_swap(decoded, target)
     assert torch.equal(read.images, decoded.image)
     assert torch.equal(read.expression, target.expression)
     if model.config.vector_only:

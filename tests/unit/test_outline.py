@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from facegraft.method.exchange import MODULATIONS, SHAPES, Exchange
+from facegraft.method.exchange import MODULATIONS, SHAPE_AXES, Exchange
 from facegraft.method.landmarks import OVAL, canonical
 from facegraft.method.outline import OUTER_LANDMARKS, Outline, motion_features, own_features
 from facegraft.method.shapes import Shapes
 from facegraft.training import outline_fit
 from facegraft.training.exchange_fit import fit_exchange, fit_shapes
 from facegraft.training.outline_fit import MARGIN, Surroundings, fit_outline, outer_landmarks
-from tests.unit.test_exchange import DIRECTIONS, REGIONS, album
+from tests.unit.test_exchange import DIRECTIONS, REGIONS, reading_grid
 
 VECTORS = 6
 
 
 def surroundings(seed: int, points: int = 40) -> Surroundings:
     """Anchors on three circles about the face; the outermost moves with the shape."""
-    held = album(seed)
+    held = reading_grid(seed)
     rows, columns = held.landmarks.shape[:2]
     rng = np.random.default_rng(seed)
     vectors = torch.from_numpy(rng.normal(size=(rows, 1, VECTORS))).float()
@@ -30,7 +30,7 @@ def surroundings(seed: int, points: int = 40) -> Surroundings:
     sizes = torch.tensor([0.2, 1.3, 1.6]).repeat_interleave(points)
     ring = circle.repeat(3, 1) * sizes[:, None]
     middle = held.landmarks[..., :2].mean(dim=2, keepdim=True)
-    mean = album(0).landmarks[0, 0]
+    mean = reading_grid(0).landmarks[0, 0]
     shape, scale, _ = canonical(held.landmarks.flatten(0, 1), mean)
     way = DIRECTIONS[0, 0]
     wide = ((shape - mean) * way).sum(dim=(1, 2)) / way.square().sum()
@@ -44,10 +44,10 @@ def surroundings(seed: int, points: int = 40) -> Surroundings:
 
 
 def geometry() -> tuple[Exchange, Shapes]:
-    albums = [album(1), album(2)]
+    grids = [reading_grid(1), reading_grid(2)]
     shapes, exchange = Shapes(), Exchange(REGIONS)
-    fit_shapes(shapes, albums)
-    fit_exchange(exchange, shapes, albums)
+    fit_shapes(shapes, grids)
+    fit_exchange(exchange, shapes, grids)
     return exchange, shapes
 
 
@@ -94,7 +94,7 @@ def test_the_fit_places_and_moves_the_points_about_a_face(
     said = exchange.modulation(canonical(landmarks, shapes.mean)[2], expression)
     heard = exchange.features(source - own, canonical(landmarks, shapes.mean)[2], expression)
     told = own_features(said, (own - shapes.mean).flatten(1) @ exchange.axes, fused)
-    assert told.shape == (1, 1 + MODULATIONS + SHAPES + VECTORS)
+    assert told.shape == (1, 1 + MODULATIONS + SHAPE_AXES + VECTORS)
     moved = motion_features(heard, fused)
     outer = outline(told, moved, landmarks, shapes.mean, torch.ones(1))
     known, truth = (known_grid.anchors[k, b, 40:, :2] for k in (j, i))

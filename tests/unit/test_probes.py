@@ -13,7 +13,7 @@ from facegraft.core.progress import silent
 from facegraft.data.grids import Grid
 from facegraft.evaluation.attribute_probes import attribute_errors, fit_probes
 from facegraft.evaluation.attribute_targets import LENGTH, READINGS, size, truth, visible
-from facegraft.evaluation.benchmark import draw_pairs, pair_images
+from facegraft.evaluation.benchmark import draw_heldout_pairs, pair_images
 from facegraft.imaging.images import planes_to_tensor
 from tests import synthetic
 
@@ -85,7 +85,7 @@ def test_attribute_errors_of_every_row() -> None:
     rng = np.random.default_rng(3)
     grids = [looks(*(sample_attributes(rng) for _ in range(3)))]
     grid, probes = grids[0], fit_probes(grids, silent)
-    pair = draw_pairs(grids, 1, seed=0)[0]
+    pair = draw_heldout_pairs(grids, 1, seed=0)[0]
     images = pair_images(grids, pair)
     rows = {
         "model": images.true_swap.images,

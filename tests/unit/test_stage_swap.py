@@ -34,7 +34,7 @@ from facegraft.stages.swap import (
     run_swap,
     with_strength,
 )
-from facegraft.training.loop import init_state
+from facegraft.training.state import init_state
 from tests import synthetic, tiny
 from tests.disk import largest_file
 from tests.photographs import photograph

@@ -23,7 +23,7 @@ from facegraft.stages.data import DataVersion
 from facegraft.stages.inputs import FaceReaders
 from facegraft.stages.swap import TuningSwapper
 from facegraft.stages.swap_queue import QueueRefused, QueueReport, list_folder
-from facegraft.training.loop import init_state
+from facegraft.training.state import init_state
 from tests import tiny
 from tests.disk import largest_file
 from tests.photographs import photograph

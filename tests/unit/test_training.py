@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from facegraft.data.batches import NoReadings, draw_pairs, person_faces
+from facegraft.data.batches import NoReadings, draw_swap_batch, person_faces
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Person
 from facegraft.evaluation.heldout import all_below
@@ -18,21 +18,10 @@ from facegraft.method.checkpoint import CheckpointError
 from facegraft.method.decoder import Decoder
 from facegraft.method.latents import fuse, source_weights
 from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair, perceptual_loss
-from facegraft.method.model import drawn_faces
-from facegraft.training.loop import (
-    WEIGHTS,
-    NonFiniteLoss,
-    TrainState,
-    begin,
-    draw,
-    follow,
-    parameter_groups,
-    phase_of,
-    phases,
-    scheduled_rate,
-    step_losses,
-    train,
-)
+from facegraft.method.model import faces_of_swap
+from facegraft.training.loop import WEIGHTS, NonFiniteLoss, draw_batch, step_losses, train
+from facegraft.training.phases import begin, phase_of, phases, scheduled_rate
+from facegraft.training.state import TrainState, parameter_groups, update_ema
 from facegraft.training.state_file import checkpoint_metadata, load_state, save_state
 from tests import tiny
 from tests.album_pictures import PEOPLE
@@ -46,7 +35,7 @@ def about_to_draw() -> TrainState:
     """Nothing is taught, but what is settled before each phase is."""
     state, section = tiny.state(), tiny.train_params()
     for phase in phases(section):
-        state.step = phase.first
+        state.step = phase.start
         begin(phase, state, [tiny.faces()], section, [])
     return state
 
@@ -62,13 +51,14 @@ def test_reading_comes_first_then_drawing_and_plain_vectors_do_both_at_once() ->
 
 def test_a_phase_knows_its_steps_and_draws_what_it_learns_from() -> None:
     section = tiny.train_params(teach_steps=2)
-    assert [(p.first, p.last) for p in phases(section)] == [(0, 2), (2, 4)]
-    assert [phase_of(step, section).draws for step in range(4)] == [False, False, True, True]
+    assert [(p.start, p.stop) for p in phases(section)] == [(0, 2), (2, 4)]
+    assert [phase_of(k, section).trains_decoder for k in range(4)] == [False, False, True, True]
     short = tiny.train_params(teach_steps=9)
-    assert all(phase_of(step, short).reads for step in range(4))
+    assert all(phase_of(step, short).trains_encoder for step in range(4))
     for phase in phases(section):
-        block, pairs = draw(phase, [tiny.faces()], [], section, phase.first)
-        assert (block is not None, pairs is not None) == (phase.reads, phase.draws)
+        block, pairs = draw_batch(phase, [tiny.faces()], [], section, phase.start)
+        assert (block is not None) == phase.trains_encoder
+        assert (pairs is not None) == phase.trains_decoder
 
 
 def test_the_encoder_that_draws_is_the_averaged_one_and_stays() -> None:
@@ -126,7 +116,7 @@ def test_characters_and_people_are_held_to_the_patents_losses() -> None:
     state, section = about_to_draw(), tiny.train_params(batch_people=1)
     model, encoder = state.model.eval(), state.ema.encoder
     assert isinstance(model.decoder, Decoder)
-    pairs = draw_pairs([tiny.faces()], PEOPLE[:1], section, 1)
+    pairs = draw_swap_batch([tiny.faces()], PEOPLE[:1], section, 1)
     identity, attribute, rebuilt = [], [], []
     with torch.no_grad():
         for k, part in enumerate(pairs.parts):
@@ -134,13 +124,13 @@ def test_characters_and_people_are_held_to_the_patents_losses() -> None:
             z_target = encoder(other)
             weights = source_weights(model.layout, part and (part,))
             fused = fuse(model.layout, encoder(one), z_target, weights)
-            drawn = model.decoder.draw(model.decoder.plan(fused, true.landmarks), power=1.0)
-            z = encoder(drawn_faces(drawn, other))
+            drawn = model.decoder.blend(model.decoder.plan(fused, true.landmarks), power=1.0)
+            z = encoder(faces_of_swap(drawn, other))
             identity.append(identity_loss_per_pair(model.layout, z, fused))
             attribute.append(attribute_loss_per_pair(model.layout, z, z_target))
             if k == 0:
                 again = model.decoder(z_target)
-                rebuilt.append(perceptual_loss(z_target, encoder(drawn_faces(again, other))))
+                rebuilt.append(perceptual_loss(z_target, encoder(faces_of_swap(again, other))))
     phase = phase_of(1, section)
     values = step_losses(state, phase, (None, pairs))
     assert len(identity) == section.batch_pairs + 1
@@ -157,7 +147,7 @@ def test_people_are_told_apart_while_reading_and_teach_nothing_that_is_not_known
     phase = phases(section)[0]
 
     def losses(people: list[Person]) -> dict[str, float]:
-        batch = draw(phase, [tiny.faces()], people, section, 0)
+        batch = draw_batch(phase, [tiny.faces()], people, section, 0)
         return {k: v.item() for k, v in step_losses(state, phase, batch).items()}
 
     alone, joined = losses([]), losses(PEOPLE)
@@ -209,7 +199,7 @@ def test_drawing_is_learnt() -> None:
     last = phases(section)[-1]
     with tiny.float64():
         state = tiny.state(**changes)
-        batch = (None, draw_pairs(grids, [], section, 1000))
+        batch = (None, draw_swap_batch(grids, [], section, 1000))
         loop = train(state, grids, section)
         next(loop), next(loop)
         before = step_losses(state, last, batch)["feature_loss"].item()
@@ -275,7 +265,7 @@ def test_the_average_follows_at_its_decay() -> None:
     averaged, current = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(averaged.weight, 1.0)
     torch.nn.init.constant_(current.weight, 3.0)
-    follow(averaged, current, decay=0.75)
+    update_ema(averaged, current, decay=0.75)
     assert averaged.weight.item() == pytest.approx(1.5)
 
 

@@ -14,8 +14,8 @@ from facegraft.method.calibration import Thresholds
 from facegraft.method.decoder import Strength
 from facegraft.method.model import Model
 from facegraft.method.swap import swap
-from facegraft.method.tuning import Tuned, Verdict
-from facegraft.training.loop import begin, phases
+from facegraft.method.tuning import CheckedLosses, Tuned, passes_verdict
+from facegraft.training.phases import begin, phases
 from tests import tiny
 
 EASY, HARD = (
@@ -34,7 +34,7 @@ def drawing() -> Model:
     """One that draws with both faces, its geometry fitted, its convolutions untaught."""
     state, section = tiny.state(), tiny.train_params()
     for phase in phases(section):
-        state.step = phase.first
+        state.step = phase.start
         begin(phase, state, [tiny.faces()], section, [])
     return state.ema
 
@@ -64,11 +64,10 @@ def tuned(
 
 def test_a_loss_equal_to_its_threshold_fails_and_nan_fails() -> None:
     thresholds = Thresholds(identity_loss=0.2, attribute_loss=5.0)
-    assert Verdict(0, 0.19, 4.9).passes(thresholds)
-    assert not Verdict(0, 0.2, 4.9).passes(thresholds)
-    assert not Verdict(0, 0.19, 5.0).passes(thresholds)
-    assert not Verdict(0, math.nan, 4.9).passes(thresholds)
-    assert Verdict(0, math.nan, 4.9).excess(thresholds) == math.inf
+    assert passes_verdict(CheckedLosses(0, 0.19, 4.9), thresholds)
+    for failed in ((0.2, 4.9), (0.19, 5.0), (math.nan, 4.9), (0.19, math.nan)):
+        assert not passes_verdict(CheckedLosses(0, *failed), thresholds), failed
+    assert CheckedLosses(0, math.nan, 4.9).excess(thresholds) == math.inf
 
 
 def test_a_pair_that_passes_at_once_is_not_tuned(model: Model) -> None:
@@ -106,7 +105,7 @@ def test_tuning_stops_at_the_first_check_that_passes(model: Model) -> None:
     result = tuned(model, reachable, budget_steps=200, learning_rate=0.003)
     assert result.passed
     assert 0 < result.best.step < 200
-    assert result.best.passes(reachable)
+    assert passes_verdict(result.best, reachable)
 
 
 def test_drawing_tunes_what_decides_and_moves_nothing(drawing: Model) -> None:

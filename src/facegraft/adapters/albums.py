@@ -38,7 +38,7 @@ TABLE = (
     "subject_kind",
     "licence",
     "consent",
-    "landmarks",  # 10: x, y of dataset.LANDMARKS in the crop
+    "landmarks",  # 10: x, y of data.grids.ALIGNMENT_POINTS in the crop
     "found_by",  # "detector" or "given"
     "score",  # the detector's confidence; NaN where the landmarks were given
     "file",  # name of the full picture below the imported folder
@@ -62,7 +62,7 @@ class Album:
     Attributes:
         name: e.g. "orl".
         images: uint8 (N, 3, S, S), RGB in [0, 255]; mapped into memory.
-        landmarks: float32 (N, 5, 2), x then y in pixels, order of `dataset.LANDMARKS`.
+        landmarks: float32 (N, 5, 2), x then y in pixels, order of `data.grids.ALIGNMENT_POINTS`.
         identity_ids, keys, files: one per picture; `files` are named as they lay in the folder.
         transforms: float64 (N, 2, 3), from the upright full picture to the crop; see
             `alignment.Similarity.matrix`.

@@ -38,7 +38,7 @@ class Face:
 
     Attributes:
         box: left, top, width, height in pixels; may leave the picture.
-        landmarks: float32 (5, 2), x then y in pixels, order of `dataset.LANDMARKS`.
+        landmarks: float32 (5, 2), x then y in pixels, order of `data.grids.ALIGNMENT_POINTS`.
         score: the detector's confidence, in (0, 1].
     """
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from facegraft.core.errors import FacegraftError
-from facegraft.method.landmarks import LANDMARKS, SURFACE
+from facegraft.method.landmarks import NUM_LANDMARKS, SURFACE
 
 MODEL = "models/face_landmarker.task"
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
@@ -143,7 +143,7 @@ class Landmarker:
         # Three outputs: 3 x 478 coordinates, the logit of a face's presence (1, 1, 1, 1), and one
         # of a tongue (1, 1), which nobody needs.
         answers = self._face.forward(self._outputs)
-        read = max(answers, key=np.size).reshape(LANDMARKS, 3).astype(np.float64)
+        read = max(answers, key=np.size).reshape(NUM_LANDMARKS, 3).astype(np.float64)
         logit = next(float(a.ravel()[0]) for a in answers if a.ndim == 4 and a.size == 1)
         back = cv2.invertAffineTransform(there)
         depth = read[:, 2] * aim.side / SIDE
@@ -183,7 +183,7 @@ def model_file() -> Path:
 
 
 def read_mesh() -> tuple[np.ndarray, np.ndarray]:
-    """The mesh of the landmarks, of which `facegraft/face_mesh.npz` is a copy.
+    """The mesh of the landmarks, of which `facegraft/method/face_mesh.npz` is a copy.
 
     Float32 (468, 3), where each lies, and int64 (T, 3), the landmarks of each triangle.
 

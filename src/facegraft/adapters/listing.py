@@ -28,7 +28,8 @@ class Listed:
         file: its name below the source, printable, "/" between folders.
         path: where it lies.
         identity: the name of its identity, as the source spells it.
-        landmarks: ten numbers, x and y of `dataset.LANDMARKS` in the upright picture; or None.
+        landmarks: ten numbers, x and y of `data.grids.ALIGNMENT_POINTS` in the upright picture; or
+            None.
         problem: why it cannot be imported, found out without opening it; "" if nothing is known.
     """
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from facegraft.core.atomic import replacing
 from facegraft.core.errors import FacegraftError
-from facegraft.data.grids import LANDMARKS, Grid, Mix
+from facegraft.data.grids import ALIGNMENT_POINTS, Grid, Mix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ MANIFEST = {
     "mix_base": "string",  # identity that a mixed one is made of; else null
     "mix_donor": "string",  # identity that lent it one sub-dimension; else null
     "mix_region": "string",  # that sub-dimension, e.g. "eyes"; else null
-    "landmarks": "floats",  # 10: x, y of dataset.LANDMARKS
+    "landmarks": "floats",  # 10: x, y of data.grids.ALIGNMENT_POINTS
     "identity_code": "floats",
     "attribute_code": "floats",
 }
@@ -335,7 +335,7 @@ def _grid(data_dir: Path, name: str, rows: pd.DataFrame) -> Grid:
         name=name,
         images=images,
         regions=regions,
-        landmarks=_stacked(rows["landmarks"]).reshape(*shape, len(LANDMARKS), 2),
+        landmarks=_stacked(rows["landmarks"]).reshape(*shape, len(ALIGNMENT_POINTS), 2),
         anchors=anchors,
         identity_ids=tuple(first_row["identity_id"]),
         attribute_ids=tuple(first_column["attribute_id"]),

@@ -100,7 +100,7 @@ def changed_pixels(true_swap: np.ndarray, target: np.ndarray) -> np.ndarray:
     return grown[:, None]
 
 
-def drawn_ahead(draw: Callable[[int], T], steps: int, step: int) -> Iterator[T]:
+def prefetched(draw: Callable[[int], T], steps: int, step: int) -> Iterator[T]:
     """The batches from `step` to before `steps`, each drawn while the one before is trained on.
 
     Args:
@@ -212,7 +212,7 @@ def _block(rng: np.random.Generator, grid: Grid, params: TrainParams) -> Block:
     )
 
 
-def draw_pairs(
+def draw_swap_batch(
     grids: Sequence[Grid], people: Sequence[Person], params: TrainParams, step: int
 ) -> Pairs:
     """The swaps of a step: a pure function of its arguments, so resuming is exact.

@@ -47,7 +47,7 @@ class Grid:
         name: e.g. "train-003".
         images: uint8 (I, A, 3, S, S), RGB in [0, 255]; may be memory-mapped.
         regions: uint8 (I, A, S, S), labels of `REGIONS`.
-        landmarks: float32 (I, A, 5, 2), x then y in pixels, order of `LANDMARKS`.
+        landmarks: float32 (I, A, 5, 2), x then y in pixels, order of `ALIGNMENT_POINTS`.
         anchors: float16 (I, A, K, 3), points of the surface and then of painted outlines: x and y
             in [-1, 1] over the picture, 1 where visible (see `characters.anchors` and
             `characters.contours`);
@@ -119,7 +119,7 @@ REGIONS = (
 FACE_REGIONS = tuple(REGIONS.index(name) for name in ("skin", "eyes", "brows", "nose", "mouth"))
 """Labels that make up the face mask."""
 
-LANDMARKS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
+ALIGNMENT_POINTS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
 """The five alignment points, left as seen in the picture (x grows to the right)."""
 
 

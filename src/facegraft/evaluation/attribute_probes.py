@@ -16,7 +16,7 @@ from torch import Tensor
 
 from facegraft.data.grids import Grid
 from facegraft.evaluation.attribute_targets import LENGTH, READINGS, size, truth, visible
-from facegraft.evaluation.benchmark import Further, Pair, PairImages
+from facegraft.evaluation.benchmark import Pair, PairImages, PairMetric
 from facegraft.evaluation.face_features import aligned, colour_features, shape_features, small
 from facegraft.imaging.images import planes_to_tensor
 
@@ -78,7 +78,7 @@ def fit_probes(grids: Sequence[Grid], report: Callable[[int, int, str], None]) -
     return Probes(weights)
 
 
-def attribute_errors(probes: Probes, grids: Sequence[Grid]) -> Further:
+def attribute_errors(probes: Probes, grids: Sequence[Grid]) -> PairMetric:
     """How far each row's picture lies from the target's attributes, as `row/pose_error` and so on.
 
     expression_error: length of the difference of the 52 ARKit weights; pose_error: mean over yaw,

@@ -20,7 +20,7 @@ from facegraft.data.grids import FACE_REGIONS, Grid
 from facegraft.evaluation.metrics import gmsd, psnr, ssim
 from facegraft.imaging.images import to_uint8
 from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair
-from facegraft.method.model import Model, drawn_faces
+from facegraft.method.model import Model, faces_of_swap
 
 ROWS = ("model", "true_swap", "copy_target", "copy_source")
 
@@ -79,7 +79,7 @@ class Gallery:
         return np.isfinite(self.embeddings[..., 0]).astype(np.int64)
 
 
-def draw_pairs(grids: Sequence[Grid], count: int, seed: int) -> list[Pair]:
+def draw_heldout_pairs(grids: Sequence[Grid], count: int, seed: int) -> list[Pair]:
     """Held-out pairs of persons of their own with i != j and a != b.
 
     A pure function of the grids' shapes and `seed`.
@@ -106,10 +106,10 @@ def draw_region_pairs(grids: Sequence[Grid], per_mix: int, seed: int) -> list[Pa
     return pairs
 
 
-def draw_round(grids: Sequence[Grid], seed: int) -> list[Pair]:
+def draw_benchmark_pairs(grids: Sequence[Grid], seed: int) -> list[Pair]:
     """Everybody once as source and once as target: in each grid the people stand in a ring.
 
-    i != j and a != b as in `draw_pairs`; a pure function of the grids' shapes and `seed`.
+    i != j and a != b as in `draw_heldout_pairs`; a pure function of the grids' shapes and `seed`.
     """
     rng = np.random.default_rng((seed, 2))
     pairs = []
@@ -181,44 +181,28 @@ def pair_images(grids: Sequence[Grid], pair: Pair) -> PairImages:
     )
 
 
-Further = Callable[[Pair, PairImages, Mapping[str, Tensor]], Iterable[tuple[str, float]]]
+PairMetric = Callable[[Pair, PairImages, Mapping[str, Tensor]], Iterable[tuple[str, float]]]
 """More figures of one pair, keyed `row/metric`; the mapping holds each row's picture."""
-
-
-def benchmark(
-    model: Model,
-    grids: Sequence[Grid],
-    pairs: Sequence[Pair],
-    gallery: Gallery,
-    embed: Embed,
-    report: Callable[[int, int, str], None],
-) -> dict[str, float]:
-    """Every metric of every row, averaged over the pairs; (the true swap has no PSNR to itself).
-
-    `model/psnr_changed_gain` is what the model adds to copying the target, in dB.
-
-    A face that the judge does not find counts as similarity 0, not closer to the source, not
-    retrieved: a missing figure never flatters.
-    """
-    columns = measure_pairs(model, grids, pairs, [judged_by(gallery, embed)], report)
-    return {key: mean(values) for key, values in columns.items()}
 
 
 def measure_pairs(
     model: Model,
     grids: Sequence[Grid],
     pairs: Sequence[Pair],
-    further: Sequence[Further],
+    pair_metrics: Sequence[PairMetric],
     report: Callable[[int, int, str], None],
 ) -> dict[str, np.ndarray]:
     """Every figure of every pair: `row/metric` -> float64 (pairs,); NaN where it was not measured.
 
+    The true swap has no PSNR to itself. `model/psnr_changed_gain` is what the model adds to copying
+    the target, in dB.
+
     Args:
-        further: what is measured beside the losses and the pictures, e.g. `judged_by`.
+        pair_metrics: what is measured beside the losses and the pictures, e.g. `judged_by`.
     """
     figures: dict[str, list[float]] = {}
     for index, pair in enumerate(pairs):
-        for key, value in _pair_figures(model, grids, pair, further):
+        for key, value in _pair_figures(model, grids, pair, pair_metrics):
             figures.setdefault(key, []).append(value)
         report(index + 1, len(pairs), "benchmark: pairs")
     columns = {key: np.array(values, np.float64) for key, values in figures.items()}
@@ -252,18 +236,25 @@ def measure_regions(
     }
 
 
-def mean(values: np.ndarray) -> float:
-    """Mean of what was measured; NaN if nothing was."""
-    measured = values[np.isfinite(values)]
-    return float(measured.mean()) if len(measured) else float("nan")
+def mean_metrics(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The mean of each metric over the pairs that it was measured on; NaN where it was on none.
+
+    Args:
+        columns: `row/metric` -> float64 (pairs,), as `measure_pairs` and `measure_regions` return.
+    """
+    measured = {key: values[np.isfinite(values)] for key, values in columns.items()}
+    return {
+        key: float(values.mean()) if len(values) else float("nan")
+        for key, values in measured.items()
+    }
 
 
 @torch.no_grad()
 def _pair_figures(
-    model: Model, grids: Sequence[Grid], pair: Pair, further: Sequence[Further]
+    model: Model, grids: Sequence[Grid], pair: Pair, pair_metrics: Sequence[PairMetric]
 ) -> Iterator[tuple[str, float]]:
     images = pair_images(grids, pair).to(model.device)
-    swap = drawn_faces(model.swap(images.source, images.target), images.target)
+    swap = faces_of_swap(model.swap(images.source, images.target), images.target)
     rows = {
         "model": swap,
         "true_swap": images.true_swap,
@@ -287,7 +278,7 @@ def _pair_figures(
             for metric, value in _picture_figures(image, images):
                 yield f"{row}/{metric}", value
     here, shown = images.to(torch.device("cpu")), {row: one.cpu() for row, one in pictures.items()}
-    for measure in further:  # judges and probes read on the CPU
+    for measure in pair_metrics:  # judges and probes read on the CPU
         yield from measure(pair, here, shown)
 
 
@@ -298,8 +289,12 @@ def _picture_figures(image: Tensor, images: PairImages) -> Iterator[tuple[str, f
         yield f"gmsd{suffix}", gmsd(image, images.true_swap.images, region).item()
 
 
-def judged_by(gallery: Gallery, embed: Embed, name: str = "judge") -> Further:
-    """What a recogniser says of each row's picture, keyed e.g. `model/judge_similarity_source`."""
+def judged_by(gallery: Gallery, embed: Embed, name: str = "judge") -> PairMetric:
+    """What a recogniser says of each row's picture, keyed e.g. `model/judge_similarity_source`.
+
+    A face that it does not find counts as similarity 0, not closer to the source, not retrieved: a
+    missing figure never flatters.
+    """
 
     def measure(
         pair: Pair, images: PairImages, rows: Mapping[str, Tensor]

@@ -11,7 +11,7 @@ from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid
 from facegraft.evaluation.benchmark import Pair, PairImages, pair_images
 from facegraft.method import losses as loss
-from facegraft.method.model import Model, drawn_faces
+from facegraft.method.model import Model, faces_of_swap
 
 
 @torch.no_grad()
@@ -24,9 +24,9 @@ def held_out_losses(model: Model, grids: Sequence[Grid], pairs: Sequence[Pair]) 
     images = stack([pair_images(grids, pair) for pair in pairs]).to(model.device)
     z_source, z_target = model.encoder(images.source), model.encoder(images.target)
     swaps = model.swap(images.source, images.target)
-    z_swap = model.encoder(drawn_faces(swaps, images.target))
+    z_swap = model.encoder(faces_of_swap(swaps, images.target))
     reconstruction = model.decode(z_target)
-    z_again = model.encoder(drawn_faces(reconstruction, images.target))
+    z_again = model.encoder(faces_of_swap(reconstruction, images.target))
     layout = model.layout
     values = {
         "identity_loss": loss.identity_loss(layout, z_swap, z_source),

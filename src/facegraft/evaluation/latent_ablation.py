@@ -41,8 +41,9 @@ EXPECTED_REGIONS: dict[str, tuple[str, ...]] = {
     "costume": ("costume",),
     "accessory": ("accessory", "costume"),
 }
-"""Group of params -> regions of which one should change most, beside what the other latents change
-there (an eye always changes more than a cheek); groups that are not named have no one place."""
+"""Group of `method.latents` -> regions of which one should change most, beside what the other
+latents change there (an eye always changes more than a cheek); groups that are not named have no
+one place."""
 
 EXPECTED_READINGS = {
     "pose": "pose",
@@ -51,11 +52,12 @@ EXPECTED_READINGS = {
     "hair": "hair_colour",
     "skin": "skin_tone",
 }
-"""Group of params -> the reading that its latents should move more than any other group's do; the
-texture, which is the target's pixels, is left out of that."""
+"""Group of `method.latents` -> the reading that its latents should move more than any other group's
+do; the texture, which is the target's pixels, is left out of that."""
 
 Read = Callable[[Tensor, np.ndarray], Tensor]
-"""Pictures (B, 3, S, S) in [-1, 1] and landmarks (B, 5, 2) -> readings, as `probes.Probes`."""
+"""Pictures (B, 3, S, S) in [-1, 1] and landmarks (B, 5, 2) -> readings, as
+`attribute_probes.Probes`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class DimensionReport:
     """What each latent moves.
 
     Attributes:
-        names: of the 18 latents, after params.
+        names: of the 18 latents, see `method.latents.Layout.names`.
         regions: float64 (18, len(REGIONS)), mean absolute change in 8-bit levels; NaN for a
             region that no target shows.
         readings: float64 (18, len(READINGS)), how far a reading moves, over how far source and

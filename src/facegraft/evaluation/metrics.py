@@ -1,4 +1,9 @@
-"""PSNR, SSIM and GMSD, whole or inside a region. Images are (B, 3, H, W) in [-1, 1]."""
+"""PSNR, SSIM and GMSD, whole or inside a region. Images are (B, 3, H, W) in [-1, 1].
+
+The other metrics: the judge's (`judge_*`, `second_judge_*`), L_id and L_att in `benchmark`;
+sharpness, and openings, expression and pose by the landmark reader, in `reading_errors`; the errors
+of attributes in `attribute_probes`; the patent's four losses on held-out pairs in `heldout`.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facegraft.data.faces import Faces
 from facegraft.data.grids import REGIONS, Grid
-from facegraft.evaluation.benchmark import Further, Pair, PairImages
+from facegraft.evaluation.benchmark import Pair, PairImages, PairMetric
 from facegraft.method.landmarks import canonical, openings
 
 SHARP_REGIONS = ("eyes", "brows", "mouth")
@@ -23,7 +23,7 @@ Read = Callable[[Tensor], Faces | None]
 """A picture (1, 3, S, S) -> its face, or None where none is found."""
 
 
-def read_by(read: Read) -> Further:
+def read_by(read: Read) -> PairMetric:
     """How far a swap's openings, expression and pose are off the true swap's, as it is read.
 
     Keys: `row/eye_opening_error` over the eye's width, `mouth_opening_error` and
@@ -62,7 +62,7 @@ def _errors(faces: Faces | None, truth: Faces) -> dict[str, float]:
     return dict(zip(names, values, strict=True))
 
 
-def sharpness(grids: Sequence[Grid]) -> Further:
+def sharpness(grids: Sequence[Grid]) -> PairMetric:
     """Deviation of the Laplacian in eyes, brows and mouth over the true swap's: 1 is as sharp.
 
     Keys: `row/sharpness_eyes` and so on; NaN where the true swap shows too little of a region.

@@ -11,7 +11,8 @@ from facegraft.method.model import Model
 
 BASE = Path(__file__).parents[1] / "base_weights"
 """Holds model.safetensors (half precision), model.json, data_summary.json, pairs.jpg, card.json and
-README.md; parameter_heads.safetensors, too, where `make base` taught the encoder."""
+README.md. parameter_heads.safetensors is written by every `make base`; the weights shipped now
+predate it."""
 
 CARD = "card.json"
 

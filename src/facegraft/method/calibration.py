@@ -1,8 +1,9 @@
-"""Where the swap thresholds stand: at the losses of what is the same, below what differs.
+"""Thresholds: the same_percentile of losses of same pairs, refused unless below the
+different_percentile of different pairs.
 
-An encoder reads its own success, so a threshold means something only if, on held-out images, the
-losses between two images of one person (or one attribute set) lie below those between different
-ones. `Calibration.thresholds` refuses where they overlap.
+The encoder that a swap is tuned against also judges it, so a threshold means something only if, on
+held-out images, the losses between two images of one person (or one attribute set) lie below those
+between different ones. `Calibration.thresholds` refuses where they do not.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Separation(Section):
     """How far apart one loss holds the same and the different.
 
     Attributes:
-        same: the upper percentile of the losses between equals.
-        different: the lower percentile of the losses between unequals.
+        same: the `same_percentile` of the losses of same pairs.
+        different: the `different_percentile` of the losses of different pairs.
         auc: probability that a random equal pair has the lower loss, 0.5 is chance.
     """
 
@@ -52,7 +53,7 @@ class Separation(Section):
 
     @property
     def threshold(self) -> float:
-        """As close as equals are, up to the percentile `same`; where it may stand at all."""
+        """The `same_percentile` of the losses of same pairs; valid only if `apart`."""
         return self.same
 
     @property

@@ -1,4 +1,4 @@
-"""What the 18 dimensions hold besides their vectors, and how it is packed and taken out again.
+"""The content of the 18 dimensions, besides their vectors: packed into latents, and unpacked.
 
 An identity dimension holds its region of the source: the neutral shape of its landmarks, and its
 part of the unwrapped face less its tone. Of the attribute dimensions "expression" holds the
@@ -15,16 +15,27 @@ from torch import Tensor
 
 from facegraft.core.device import no_autocast
 from facegraft.data.faces import Faces
-from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, memberships
-from facegraft.method.latents import NUM_LATENTS, Content, Layout, unit_energy
+from facegraft.method.landmarks import EXPRESSIONS, NUM_LANDMARKS, memberships
+from facegraft.method.latents import NUM_LATENTS, ContentShapes, Layout, unit_energy
 from facegraft.method.shapes import Shapes
 from facegraft.method.unwrap import SIDE, region_pixels, unwrapped
 
 SHAPE_SQUARE, DETAIL_SQUARE = 0.004, 0.012
 """Mean squares of a landmark's neutral displacement and of a face's detail, in rendered crops."""
 
-IDENTITY_ENERGY = 0.5
-"""Of a region's shape, and of its detail, where its vector has 1."""
+PIXEL_SQUARE, LANDMARK_SQUARE, EXPRESSION_SQUARE = 0.3, 0.25, 0.05
+"""Mean squares of the target's pixels, landmark coordinates and expression coefficients."""
+
+IDENTITY_ENERGY, EXPRESSION_ENERGY = 0.5, 0.25
+"""Of a region's shape, and of its detail; of the expression. A vector, the landmarks and the pixels
+have about 1."""
+
+SEEN_SCALE = 1e-3
+"""Visibility is scaled to about 0, so that it does not affect L_id; undone on unpacking."""
+
+EXPRESSION_SCALE = unit_energy(EXPRESSION_SQUARE, EXPRESSIONS, EXPRESSION_ENERGY)
+
+LANDMARK_SCALE = unit_energy(LANDMARK_SQUARE, 3 * NUM_LANDMARKS)
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,12 @@ class Fused:
     seen: Tensor
 
 
-class Contents:
-    """Packs and unpacks; no parameters.
+class ContentPacker:
+    """Packs content into latents and unpacks it; no parameters.
 
     Args:
         identity: region -> its first latent index, e.g. {"eyes": 6}.
-        expression, landmarks, texture: the dimensions that hold what the target keeps.
+        expression, landmarks, pixels: indices of the latents that hold that content of the target.
         size: width and height of the crops.
     """
 
@@ -56,26 +67,26 @@ class Contents:
         identity: Mapping[str, int],
         expression: int,
         landmarks: int,
-        texture: int,
+        pixels: int,
         size: int,
     ) -> None:
         self.identity = dict(identity)
         self.regions = tuple(self.identity)
-        self.expression, self.landmarks, self.texture = expression, landmarks, texture
+        self.expression, self.landmarks, self.pixels = expression, landmarks, pixels
         self.size = size
         owner = torch.from_numpy(memberships(self.regions)).argmax(dim=1)
         self.members = tuple(torch.nonzero(owner == k).flatten() for k in range(len(self.regions)))
 
     @property
-    def pixels(self) -> tuple[Tensor, ...]:
+    def region_pixels(self) -> tuple[Tensor, ...]:
         """The pixels of the unwrapped face that belong to each region."""
         return region_pixels(self.regions)
 
-    def layout(self) -> tuple[Content, ...]:
-        """What each of the 18 dimensions holds."""
+    def content_shapes(self) -> tuple[ContentShapes, ...]:
+        """Of each of the 18 dimensions, as `Layout` wants them."""
         held: list[dict[str, tuple[int, ...]]] = [{} for _ in range(NUM_LATENTS)]
         for k, members, pixels in zip(
-            self.identity.values(), self.members, self.pixels, strict=True
+            self.identity.values(), self.members, self.region_pixels, strict=True
         ):
             held[k] = {
                 "shape": (len(members), 3),
@@ -83,8 +94,8 @@ class Contents:
                 "seen": (len(pixels),),
             }
         held[self.expression]["expression"] = (EXPRESSIONS,)
-        held[self.landmarks]["landmarks"] = (LANDMARKS, 3)
-        held[self.texture]["pixels"] = (3, self.size, self.size)
+        held[self.landmarks]["landmarks"] = (NUM_LANDMARKS, 3)
+        held[self.pixels]["pixels"] = (3, self.size, self.size)
         return tuple(held)
 
     @no_autocast()
@@ -95,7 +106,7 @@ class Contents:
         parts: list[list[Tensor]] = [[vectors[:, k]] for k in range(NUM_LATENTS)]
         for place, k in enumerate(self.identity.values()):
             members, pixels = (
-                rows[place].to(vectors.device) for rows in (self.members, self.pixels)
+                rows[place].to(vectors.device) for rows in (self.members, self.region_pixels)
             )
             parts[k] += [
                 shape[:, members].flatten(1) * self._shape_scale(place),
@@ -104,7 +115,7 @@ class Contents:
             ]
         parts[self.expression].append(faces.expression * EXPRESSION_SCALE)
         parts[self.landmarks].append(faces.landmarks.flatten(1) * LANDMARK_SCALE)
-        parts[self.texture].append(faces.images.flatten(1) * self._pixel_scale)
+        parts[self.pixels].append(faces.images.flatten(1) * self._pixel_scale)
         return torch.cat([part for dimension in parts for part in dimension], dim=1)
 
     def unpacked(self, z: Tensor, layout: Layout, mean: Tensor) -> Fused:
@@ -114,15 +125,17 @@ class Contents:
             mean: (478, 3), the mean face.
         """
         target = Faces(
-            layout.content(z, self.texture, "pixels") / self._pixel_scale,
+            layout.content(z, self.pixels, "pixels") / self._pixel_scale,
             layout.content(z, self.landmarks, "landmarks") / LANDMARK_SCALE,
             layout.content(z, self.expression, "expression") / EXPRESSION_SCALE,
         )
-        shape = z.new_zeros(len(z), LANDMARKS, 3)
+        shape = z.new_zeros(len(z), NUM_LANDMARKS, 3)
         detail = z.new_zeros(len(z), 3, SIDE * SIDE)
         seen = z.new_zeros(len(z), 1, SIDE * SIDE)
         for place, k in enumerate(self.identity.values()):
-            members, pixels = (rows[place].to(z.device) for rows in (self.members, self.pixels))
+            members, pixels = (
+                rows[place].to(z.device) for rows in (self.members, self.region_pixels)
+            )
             shape[:, members] = layout.content(z, k, "shape") / self._shape_scale(place)
             known = layout.content(z, k, "seen") / SEEN_SCALE
             drawn = layout.content(z, k, "detail") / self._detail_scale(place)
@@ -135,16 +148,8 @@ class Contents:
         return unit_energy(SHAPE_SQUARE, 3 * len(self.members[place]), IDENTITY_ENERGY)
 
     def _detail_scale(self, place: int) -> float:
-        return unit_energy(DETAIL_SQUARE, 3 * len(self.pixels[place]), IDENTITY_ENERGY)
+        return unit_energy(DETAIL_SQUARE, 3 * len(self.region_pixels[place]), IDENTITY_ENERGY)
 
     @property
     def _pixel_scale(self) -> float:
-        return unit_energy(0.3, 3 * self.size**2)
-
-
-SEEN_SCALE = 1e-3
-"""How much is seen says nothing of who it is: it shall not be heard in a loss."""
-
-EXPRESSION_SCALE = unit_energy(0.05, EXPRESSIONS, 0.25)
-
-LANDMARK_SCALE = unit_energy(0.25, 3 * LANDMARKS)
+        return unit_energy(PIXEL_SQUARE, 3 * self.size**2)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from facegraft.core.device import no_autocast
 from facegraft.data.faces import Faces
-from facegraft.method.contents import Contents, Fused
+from facegraft.method.contents import ContentPacker, Fused
 from facegraft.method.exchange import Exchange
 from facegraft.method.landmarks import (
     FACE,
@@ -50,10 +50,24 @@ from facegraft.method.warp import (
 )
 
 POWER = 4.0
-"""A share that a mean error taught is a chance; 1 - (1 - share)^POWER decides."""
+"""The L1-trained share is a probability; at inference 1 - (1 - share)^POWER raises all but
+small ones towards 1, else both faces show as ghosts (ADR 18). 1 in training."""
 
 SAME = 1e-3
 """Content that differs by no more than this is the target's own."""
+
+FINE_CHANNELS, COARSE_CHANNELS = 8, 4
+"""Of the U-Net's input: at the picture's side the target's RGB, the source's detail, face and
+known; at half of it the motion, face and known."""
+
+SHARE_BIAS = 3.0
+"""Added to the share's logits, so that an untrained share is about .95."""
+
+EDGE_PIXELS = 9
+"""Pixels of 128 over which the face's mask fades to its edge."""
+
+MIN_WEIGHT = 0.02
+"""Splatting weight of an outline landmark that faces away in the swap or in the target."""
 
 OUTLINE_PARTS = 4
 """Into which each step of the face's outline is divided where motion is splatted about it."""
@@ -173,7 +187,7 @@ class BlendUNet(nn.Module):
     def __init__(self, style: int, channels: int) -> None:
         super().__init__()
         one, two, three = channels, 2 * channels, 3 * channels
-        seen = 4 * 8 + 4
+        seen = 4 * FINE_CHANNELS + COARSE_CHANNELS  # four pixels to one at half the side
         plan = [
             *((seen, one), (one, one), (one, one)),  # S / 2
             *((one, two), (two, two), (two, two)),  # S / 4
@@ -196,7 +210,7 @@ class BlendUNet(nn.Module):
         x2 = self._run(F.avg_pool2d(x1, 2), vectors, 6, 12)
         y1 = self._run(torch.cat([_doubled(x2), x1], dim=1), vectors, 12, 15)
         y0 = self._run(torch.cat([_doubled(y1), x0], dim=1), vectors, 15, 18)
-        return self.share(y0) + 3.0, self.tone(y1)
+        return self.share(y0) + SHARE_BIAS, self.tone(y1)
 
     def _run(self, x: Tensor, vectors: Tensor, first: int, last: int) -> Tensor:
         for k in range(first, last):
@@ -208,16 +222,18 @@ class Decoder(nn.Module):
     """G of the patent.
 
     Args:
-        layout: what the 18 latents are. contents: what they hold besides vectors.
+        layout: what the 18 latents are. packer: what they hold besides vectors.
         channels: width of the U-Net. shapes: the encoder's; not a part of the decoder's weights.
     """
 
-    def __init__(self, layout: Layout, contents: Contents, channels: int, shapes: Shapes) -> None:
+    def __init__(
+        self, layout: Layout, packer: ContentPacker, channels: int, shapes: Shapes
+    ) -> None:
         super().__init__()
-        self.layout, self.contents, self.size = layout, contents, contents.size
+        self.layout, self.packer, self.size = layout, packer, packer.size
         self._shared = (shapes,)  # in a tuple: its weights are the encoder's
-        self.exchange = Exchange(contents.regions)
-        self.outline = Outline(len(layout.contents) * layout.vector)
+        self.exchange = Exchange(packer.regions)
+        self.outline = Outline(len(layout.content_shapes) * layout.vector)
         self.unet = BlendUNet(layout.vector, channels)
 
     @property
@@ -243,7 +259,7 @@ class Decoder(nn.Module):
         plan = self.plan(z, strength=strength)
         if source is not None:
             plan = self.with_pixels(plan, source)
-        return self.draw(plan, power=power, strength=strength)
+        return self.blend(plan, power=power, strength=strength)
 
     @no_autocast()
     def plan(self, z: Tensor, landmarks: Tensor | None = None, strength: Strength = WHOLE) -> Plan:
@@ -252,7 +268,7 @@ class Decoder(nn.Module):
         Args:
             landmarks: (B, 478, 3), the swap's if known, as in training; else they are predicted.
         """
-        held = self.contents.unpacked(z, self.layout, self.shapes.mean)
+        held = self.packer.unpacked(z, self.layout, self.shapes.mean)
         target, vectors = held.target, self.layout.vectors(z)
         own = self.shapes(target.landmarks, target.expression)
         taken = self._taken(held, own)
@@ -263,7 +279,7 @@ class Decoder(nn.Module):
             )
         outer = self._outer(held.shape - own, own, target, vectors, strength.shape * taken)
         shown = raster(landmarks, self.size)
-        inside = softened(shown.inside[:, None].to(z), 9)
+        inside = softened(shown.inside[:, None].to(z), EDGE_PIXELS)
         rest = at_rest(self.size).to(z)
         motion, known = self._motion(landmarks, target.landmarks, outer, shown, inside)
         detail, seen = self._detail(held, shown, target.landmarks)
@@ -281,7 +297,7 @@ class Decoder(nn.Module):
         )
 
     def with_pixels(self, plan: Plan, source: Faces) -> Plan:
-        """The same plan, showing the source's own pixels; its hidden half from the other one."""
+        """The plan with the source's own pixels, its occluded half filled from its mirror image."""
         seen = facing(source.landmarks)[..., None]
         mirror = torch.from_numpy(mirrored_landmarks()).to(seen.device)
         both = torch.cat([source.landmarks[..., :2], seen, source.landmarks[:, mirror, :2]], dim=2)
@@ -291,8 +307,8 @@ class Decoder(nn.Module):
         low = tone(shown)
         return replace(plan, detail=shown - low, visibility=Visibility(own, other, share, low))
 
-    def draw(self, plan: Plan, *, power: float = POWER, strength: Strength = WHOLE) -> Decoded:
-        """Decide and draw."""
+    def blend(self, plan: Plan, *, power: float = POWER, strength: Strength = WHOLE) -> Decoded:
+        """Run the U-Net on a plan and blend: Y = T + share * (detail(S) - detail(T)) + tone."""
         moved_target = warped(plan.target.images, plan.target_motion)
         logits, change = self.unet(self._unet_input(plan, moved_target), plan.vectors)
         share = torch.sigmoid(resized(logits, self.size))
@@ -323,7 +339,7 @@ class Decoder(nn.Module):
         detail, seen = unwrapped(held.target.images, held.target.landmarks)
         drawn = ((held.detail - detail) * seen).flatten(2).abs()
         apart = []
-        for members, pixels in zip(self.contents.members, self.contents.pixels, strict=True):
+        for members, pixels in zip(self.packer.members, self.packer.region_pixels, strict=True):
             members, pixels = members.to(own.device), pixels.to(own.device)
             shape = (held.shape - own)[:, members].abs().amax(dim=(1, 2))
             apart.append(torch.maximum(shape, drawn[:, :, pixels].amax(dim=(1, 2))))
@@ -332,20 +348,32 @@ class Decoder(nn.Module):
     def _outer(
         self, difference: Tensor, own: Tensor, target: Faces, vectors: Tensor, taken: Tensor
     ) -> OuterLandmarks:
+        """Places and motion (B, 160, 2) of points on ears, hair and neck.
+
+        The places come from the target's pose, expression, shape and the latent vectors; the motion
+        from the shape difference, modulated by pose and expression, and the vectors.
+
+        Args:
+            difference, own: (B, 478, 3), the source's neutral shape less the target's; that one.
+            vectors: (B, 18, D). taken: (B, R) in [0, 1]; the points move with the face's shape.
+        """
         _, _, turn = canonical(target.landmarks, self.shapes.mean)
         modulation = self.exchange.modulation(turn, target.expression)
         shape = (own - self.shapes.mean).flatten(1) @ self.exchange.axes
         features = self.exchange.features(difference, turn, target.expression)
         flat = vectors.flatten(1)
-        regions = self.contents.regions
-        face = taken[:, regions.index(FACE)] if FACE in regions else taken[:, 0] * 0
         return self.outline(
             own_features(modulation, shape, flat),
             motion_features(features, flat),
             target.landmarks,
             self.shapes.mean,
-            face,
+            self._face_taken(taken),
         )
+
+    def _face_taken(self, taken: Tensor) -> Tensor:
+        """How much the face's shape is taken, of (B, R): (B,); 0 where no region is the face."""
+        regions = self.packer.regions
+        return taken[:, regions.index(FACE)] if FACE in regions else torch.zeros_like(taken[:, 0])
 
     def _motion(
         self, swap: Tensor, target: Tensor, outer: OuterLandmarks, shown: Raster, inside: Tensor
@@ -353,7 +381,7 @@ class Decoder(nn.Module):
         """From a pixel of the swap to where the target has it, and where that is known."""
         back = (target - swap)[..., :2]
         edge = _edge().to(swap).expand(len(swap), -1, -1)
-        seen = (facing(swap) * facing(target) + 0.02)[..., None]
+        seen = (facing(swap) * facing(target) + MIN_WEIGHT)[..., None]
         ring = along(torch.cat([swap[..., :2], back, seen], dim=2), OVAL, OUTLINE_PARTS)
         near, moved, seen = ring.split((2, 2, 1), dim=2)
         places = torch.cat([near, outer.places + outer.motion, edge], dim=1)
@@ -375,8 +403,7 @@ class Decoder(nn.Module):
         """How much of each pixel belongs to a region that is taken: (B, 1, S, S)."""
         member = self.exchange.membership.expand(len(taken), -1, -1)
         within = (shown.spread(member) * taken[:, :, None, None]).sum(dim=1, keepdim=True)
-        regions = self.contents.regions
-        face = taken[:, regions.index(FACE)] if FACE in regions else taken[:, 0] * 0
+        face = self._face_taken(taken)
         return inside * within + (1 - inside) * face[:, None, None, None]
 
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.data.faces import Faces
-from facegraft.method.contents import Contents
-from facegraft.method.landmarks import LANDMARKS, canonical
+from facegraft.method.contents import ContentPacker
+from facegraft.method.landmarks import NUM_LANDMARKS, canonical
 from facegraft.method.latents import NUM_LATENTS, Layout
 from facegraft.method.shapes import COVARIATES, Shapes, covariates
 
@@ -25,17 +25,17 @@ FINEST = 32
 """Pixels of the encoder's first stage, whatever the picture's size."""
 
 COARSEST = 4
-"""Pixels of the last stage, from which the vectors are read."""
+"""Pixels of the last stage, from which the vectors are computed."""
 
 THUMBNAIL = 5
 """Pixels of the small copy of the picture that tells light, skin, hair and background."""
 
 HIDDEN = 512
-"""Elements that sum up the picture; all vectors are read from them."""
+"""Elements of the summary of the picture, from which all vectors are computed."""
 
 COLOURS = 64
-"""Elements that sum up its colours, kept apart from what the convolutions say: a chain that is
-taught places forgets them."""
+"""Elements of a separate colour branch on the thumbnail, because convolutions trained on geometry
+lose colour."""
 
 
 class Stem(nn.Sequential):
@@ -96,7 +96,7 @@ class VectorNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """What the vectors are read from.
+    """What the vectors are computed from.
 
     Attributes:
         maps: resolution r -> (B, C_r, r, r), r from 32 down to 4.
@@ -115,11 +115,11 @@ class Encoder(nn.Module):
     Args:
         layout: what the 18 latents are. size: image width and height, a power of two from 32.
         channels: width at the first stage; it doubles at each pooling up to eight times this.
-        contents: packs what a dimension holds besides its vector; None for vectors alone.
+        packer: packs what a dimension holds besides its vector; None for vectors alone.
     """
 
     def __init__(
-        self, layout: Layout, size: int, channels: int, contents: Contents | None = None
+        self, layout: Layout, size: int, channels: int, packer: ContentPacker | None = None
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -141,10 +141,11 @@ class Encoder(nn.Module):
             nn.Flatten(),
         )
         self.summary = nn.Linear(narrow * COARSEST**2, HIDDEN)
-        self.shapes = Shapes() if contents is not None else None
-        self.contents = contents
-        if contents is not None:
-            measures = 3 * LANDMARKS + COVARIATES
+        self.shapes = Shapes() if packer is not None else None
+        self.packer = packer
+        if packer is not None:
+            measures = 3 * NUM_LANDMARKS + COVARIATES
+            # landmark shape, pose and expression -> summary, added to that of the convolutions
             self.measured = nn.Sequential(
                 nn.BatchNorm1d(measures, affine=False),
                 nn.Linear(measures, HIDDEN // 2),
@@ -166,17 +167,17 @@ class Encoder(nn.Module):
 
     def project(self, features: Features, faces: Faces) -> Tensor:
         """The `features` of B faces, and the faces -> packed latents (B, L)."""
-        vectors = self.read(features, faces)
-        if self.contents is None or self.shapes is None:
+        vectors = self.vectors_of(features, faces)
+        if self.packer is None or self.shapes is None:
             return vectors.flatten(1)
-        return self.contents.packed(vectors, faces, self.shapes)
+        return self.packer.packed(vectors, faces, self.shapes)
 
     def vectors_alone(self, faces: Faces) -> Tensor:
         """B faces -> their vectors, (B, 18 D), without what else the dimensions hold."""
-        return self.read(self.features(faces.images), faces).flatten(1)
+        return self.vectors_of(self.features(faces.images), faces).flatten(1)
 
     def freeze_convolutions(self) -> None:
-        """What sees the picture stays as it is, statistics included; what reads it may learn."""
+        """Freeze the convolutions, batch statistics included; the linear layers go on learning."""
         for part in (self.stem, self.stages, self.narrow):
             part.eval().requires_grad_(False)
 
@@ -190,7 +191,7 @@ class Encoder(nn.Module):
         thumbnail = F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)
         return Features(maps, self.narrow(x), thumbnail)
 
-    def read(self, features: Features, faces: Faces) -> Tensor:
+    def vectors_of(self, features: Features, faces: Faces) -> Tensor:
         """The vectors of B faces, normalised: (B, 18, D)."""
         summary = self.summary(features.pooled)
         if self.shapes is not None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, canonical, memberships
+from facegraft.method.landmarks import EXPRESSIONS, NUM_LANDMARKS, canonical, memberships
 
-SHAPES = 64
+SHAPE_AXES = 64
 """Principal axes of the shapes of faces that are told apart."""
 
 EXPRESSION_AXES = 10
@@ -27,9 +27,9 @@ class Exchange(nn.Module):
     Shapes are (B, 478, 3) in the mean face's frame, see `shapes.Shapes`.
 
     Attributes:
-        axes: (3 * 478, SHAPES), of shape differences. expression_axes: (52, EXPRESSION_AXES),
+        axes: (3 * 478, SHAPE_AXES), of shape differences. expression_axes: (52, EXPRESSION_AXES),
             expression_mean: (52,). weight: the regression from features to motion,
-            (MODULATIONS * SHAPES, 3 * 478). membership: (478, R), see `landmarks`.
+            (MODULATIONS * SHAPE_AXES, 3 * 478). membership: (478, R), see `landmarks`.
     """
 
     axes: Tensor
@@ -40,11 +40,11 @@ class Exchange(nn.Module):
 
     def __init__(self, regions: tuple[str, ...]) -> None:
         super().__init__()
-        flat = 3 * LANDMARKS
-        self.register_buffer("axes", torch.zeros(flat, SHAPES))
+        flat = 3 * NUM_LANDMARKS
+        self.register_buffer("axes", torch.zeros(flat, SHAPE_AXES))
         self.register_buffer("expression_axes", torch.zeros(EXPRESSIONS, EXPRESSION_AXES))
         self.register_buffer("expression_mean", torch.zeros(EXPRESSIONS))
-        self.register_buffer("weight", torch.zeros(MODULATIONS * SHAPES, flat))
+        self.register_buffer("weight", torch.zeros(MODULATIONS * SHAPE_AXES, flat))
         known = torch.from_numpy(memberships(regions)).to(self.weight.dtype)
         self.register_buffer("membership", known, persistent=False)
 
@@ -66,8 +66,8 @@ class Exchange(nn.Module):
         return landmarks + share[..., None] * (moved @ turn) / scale[:, None, None]
 
     def features(self, difference: Tensor, turn: Tensor, expression: Tensor) -> Tensor:
-        """Features of a regression that is linear in the difference: (B, MODULATIONS * SHAPES)."""
-        shape = difference.flatten(1) @ self.axes  # (B, SHAPES)
+        """Features, linear in the difference (B, 478, 3): (B, MODULATIONS * SHAPE_AXES)."""
+        shape = difference.flatten(1) @ self.axes  # (B, SHAPE_AXES)
         return (self.modulation(turn, expression)[:, :, None] * shape[:, None]).flatten(1)
 
     def modulation(self, turn: Tensor, expression: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from facegraft.core.device import no_autocast
 
-LANDMARKS = 478
+NUM_LANDMARKS = 478
 """Points of a face: 468 of its surface, then five of each iris."""
 
 SURFACE = 468
@@ -133,7 +133,7 @@ def memberships(regions: tuple[str, ...]) -> np.ndarray:
     """
     places = face_mesh().positions[:, :2]
     scale = np.ptp(places[:, 1]) / 2
-    weights = np.full((LANDMARKS, len(regions)), 1e-6)
+    weights = np.full((NUM_LANDMARKS, len(regions)), 1e-6)
     if FACE in regions:
         weights[:, regions.index(FACE)] = 0.5
     for column, region in enumerate(regions):

@@ -43,12 +43,12 @@ ATTRIBUTE: Mapping[str, tuple[int, ...]] = MappingProxyType(
 )
 """Group -> its latents, which a swap takes from the target."""
 
-KEEPERS = ("expression", "points", "texture")
-"""Attribute groups of which the first latent holds what the target keeps: its expression
-coefficients, its landmarks, its pixels."""
+TARGET_CONTENT_GROUPS = ("expression", "points", "texture")
+"""Attribute groups whose first latent holds content of the target, in this order: its expression
+coefficients, its landmarks (group "points") and its pixels (group "texture")."""
 
-Content = Mapping[str, tuple[int, ...]]
-"""What a dimension holds besides its vector, name -> shape."""
+ContentShapes = Mapping[str, tuple[int, ...]]
+"""Content of one dimension, which is what it holds besides its vector: name -> shape."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +59,19 @@ class Layout:
         identity: sub-dimension -> latent indices, e.g. {"eyes": (6,)} [0109].
         attribute: the same for all other indices, e.g. {"expression": (4, 10)}.
         vector: D, elements of every dimension's vector.
-        contents: what each dimension holds besides, in the order in which it is packed.
+        content_shapes: of each dimension, in the order in which its content is packed.
     """
 
     identity: Mapping[str, tuple[int, ...]]
     attribute: Mapping[str, tuple[int, ...]]
     vector: int
-    contents: tuple[Content, ...] = ({},) * NUM_LATENTS
+    content_shapes: tuple[ContentShapes, ...] = ({},) * NUM_LATENTS
 
     def __post_init__(self) -> None:
         named = sorted(
             i for group in (*self.identity.values(), *self.attribute.values()) for i in group
         )
-        if named != list(range(NUM_LATENTS)) or len(self.contents) != NUM_LATENTS:
+        if named != list(range(NUM_LATENTS)) or len(self.content_shapes) != NUM_LATENTS:
             raise ValueError(f"every latent 0 to {NUM_LATENTS - 1} belongs to exactly one group")
 
     @property
@@ -84,7 +84,7 @@ class Layout:
         """Elements of each dimension: its vector's and all that it holds."""
         return tuple(
             self.vector + sum(int(torch.Size(shape).numel()) for shape in content.values())
-            for content in self.contents
+            for content in self.content_shapes
         )
 
     @property
@@ -126,9 +126,9 @@ class Layout:
         return torch.stack(parts, dim=1) * self.vector**0.5
 
     def content(self, z: Tensor, dimension: int, name: str) -> Tensor:
-        """What a dimension of (B, L) holds under a name, as packed: (B, *shape)."""
+        """Content of one dimension of (B, L) by its name, scaled as it was packed: (B, *shape)."""
         start = sum(self.sizes[:dimension]) + self.vector
-        for held, shape in self.contents[dimension].items():
+        for held, shape in self.content_shapes[dimension].items():
             length = int(torch.Size(shape).numel())
             if held == name:
                 return z[:, start : start + length].reshape(len(z), *shape)

@@ -49,10 +49,10 @@ def perceptual_loss(features: Tensor, features_of_reconstruction: Tensor) -> Ten
 
 
 def swap_loss(swap: Tensor, true_swap: Tensor, changed: Tensor, emphasis: float = 4.0) -> Tensor:
-    """How far a swap is from the rendered true one, in bands, the changed region weighted up.
+    """Weighted L1 to the rendered true swap at three scales, so that blur cannot lower the loss.
 
-    Ours, not the patent's: the renderer knows the answer. Tone, detail and pixels each count, so
-    that a haze is no way out.
+    Ours, not the patent's. The scales: means over 4 x 4 pixels, high-pass (the error less its
+    `tone`), and pixels.
 
     Args:
         swap, true_swap: (B, 3, H, W).
@@ -67,33 +67,33 @@ def swap_loss(swap: Tensor, true_swap: Tensor, changed: Tensor, emphasis: float 
     return coarse + detail + 0.3 * (weight * error.abs()).mean()
 
 
-def feature_loss(drawn: Mapping[int, Tensor], wanted: Mapping[int, Tensor]) -> Tensor:
-    """How far the encoder's maps of swaps are from those of the true swaps; 0 where they agree.
+def feature_loss(decoded: Mapping[int, Tensor], wanted: Mapping[int, Tensor]) -> Tensor:
+    """Relative L1 between the encoder's feature maps of swaps and of true swaps; >= 0.
 
-    Ours, after perceptual losses (Johnson, Alahi & Fei-Fei 2016), by the encoder itself: L1 of
-    pixels is content with a haze where a nose's edge might lie here or there, a map of edges is
-    not. Maps of small values count as much as those of large ones; >= 0.
+    Ours, after perceptual losses (Johnson, Alahi & Fei-Fei 2016), by the encoder itself: where an
+    edge's place is uncertain, L1 of pixels is least for a blur, L1 of feature maps is not. Each
+    map's error is divided by its mean size, so that all resolutions count alike.
 
     Args:
-        drawn, wanted: resolution r -> (P, C_r, r, r), see `encoder.Features.maps`.
+        decoded, wanted: resolution r -> (P, C_r, r, r), see `encoder.Features.maps`.
     """
     return torch.stack(
         [
-            (drawn[r] - wanted[r]).abs().mean() / wanted[r].abs().mean().clamp_min(1e-6)
+            (decoded[r] - wanted[r]).abs().mean() / wanted[r].abs().mean().clamp_min(1e-6)
             for r in wanted
         ]
     ).mean()
 
 
-def parameter_loss(read: Tensor, known: Tensor, groups: Iterable[tuple[int, int]]) -> Tensor:
-    """Squared error of the renderer's parameters read back from latents, the mean over groups.
+def parameter_loss(predicted: Tensor, known: Tensor, groups: Iterable[tuple[int, int]]) -> Tensor:
+    """Squared error of the renderer's parameters regressed from latents, the mean over groups.
 
     A group of many parameters that no picture shows does not outweigh one of few.
 
     Args:
-        read, known: (B, C). groups: (start, stop) of the parts of C that belong together.
+        predicted, known: (B, C). groups: (start, stop) of the parts of C that belong together.
     """
-    error = (read - known).square().mean(dim=0)
+    error = (predicted - known).square().mean(dim=0)
     return torch.stack([error[start:stop].mean() for start, stop in groups]).mean()
 
 

@@ -13,13 +13,13 @@ from facegraft.core.config import Section, Size, TrainParams
 from facegraft.core.errors import FacegraftError
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid
-from facegraft.method.contents import Contents
+from facegraft.method.contents import ContentPacker
 from facegraft.method.decoder import WHOLE, Decoded, Decoder, Strength
 from facegraft.method.encoder import Encoder
 from facegraft.method.latents import (
     ATTRIBUTE,
     IDENTITY,
-    KEEPERS,
+    TARGET_CONTENT_GROUPS,
     Layout,
     fuse,
     source_weights,
@@ -46,7 +46,7 @@ class ModelConfig(Section):
     vector_only: bool
     """18 plain vectors and a decoder that paints: the patent's literal embodiment."""
     canonical: tuple[tuple[float, float], ...]
-    """The five alignment points (`dataset.LANDMARKS`) in a crop, as fractions of its side."""
+    """The five `data.grids.ALIGNMENT_POINTS` in a crop, as fractions of its side."""
 
     @classmethod
     def from_params(cls, params: TrainParams, grids: Sequence[Grid]) -> ModelConfig:
@@ -73,13 +73,13 @@ class ModelConfig(Section):
             canonical=tuple((float(x), float(y)) for x, y in points),
         )
 
-    def contents(self) -> Contents | None:
-        """What the dimensions hold besides vectors; None for vectors alone."""
+    def content_packer(self) -> ContentPacker | None:
+        """Packs what the dimensions hold besides vectors; None for vectors alone."""
         if self.vector_only:
             return None
-        expression, points, texture = (self.attribute[group][0] for group in KEEPERS)
+        expression, landmarks, pixels = (self.attribute[name][0] for name in TARGET_CONTENT_GROUPS)
         regions = {region: indices[0] for region, indices in self.identity.items()}
-        return Contents(regions, expression, points, texture, self.size)
+        return ContentPacker(regions, expression, landmarks, pixels, self.size)
 
 
 class Model(nn.Module):
@@ -88,19 +88,21 @@ class Model(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        contents = config.contents()
+        packer = config.content_packer()
         self.layout = (
             Layout(config.identity, config.attribute, config.latent_dim)
-            if contents is None
-            else Layout(config.identity, config.attribute, config.latent_dim, contents.layout())
+            if packer is None
+            else Layout(
+                config.identity, config.attribute, config.latent_dim, packer.content_shapes()
+            )
         )
-        self.encoder = Encoder(self.layout, config.size, config.channels, contents)
+        self.encoder = Encoder(self.layout, config.size, config.channels, packer)
         self.decoder: Decoder | LiteralDecoder
-        if contents is None or self.encoder.shapes is None:
+        if packer is None or self.encoder.shapes is None:
             self.decoder = LiteralDecoder(self.layout, config.size, config.decoder_channels)
         else:
             shapes, width = self.encoder.shapes, config.decoder_channels
-            self.decoder = Decoder(self.layout, contents, width, shapes)
+            self.decoder = Decoder(self.layout, packer, width, shapes)
 
     @property
     def device(self) -> torch.device:
@@ -137,10 +139,10 @@ class Model(nn.Module):
         return decoded
 
 
-def drawn_faces(decoded: Decoded, target: Faces) -> Faces:
-    """Swaps as the encoder takes them, by the landmarks that they were asked for.
+def faces_of_swap(decoded: Decoded, target: Faces) -> Faces:
+    """Pairs the decoded images with their requested landmarks, and the target's expression.
 
-    So every loss has a gradient; a verdict reads the picture anew.
+    The landmark reader is not differentiable; a verdict reads the image again.
     """
-    asked = target.landmarks if decoded.landmarks is None else decoded.landmarks
-    return Faces(decoded.image, asked, target.expression)
+    requested = target.landmarks if decoded.landmarks is None else decoded.landmarks
+    return Faces(decoded.image, requested, target.expression)

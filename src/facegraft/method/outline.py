@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from facegraft.method.exchange import MODULATIONS, SHAPES
+from facegraft.method.exchange import MODULATIONS, SHAPE_AXES
 from facegraft.method.landmarks import canonical
 
 OUTER_LANDMARKS = 160
@@ -35,10 +35,16 @@ class OuterLandmarks:
 
 
 class Outline(nn.Module):
-    """Buffers alone, filled by `outline_fit`.
+    """Two linear regressions; buffers alone, filled by `outline_fit`.
 
     Args:
-        vectors: elements of all latent vectors together.
+        vectors: V, elements of all latent vectors together.
+
+    Attributes:
+        place: (1 + MODULATIONS + SHAPE_AXES + V, 3 * OUTER_LANDMARKS), from `own_features` to x, y
+            relative to the face's middle, in the mean face's scale, and to visibility.
+        move: (MODULATIONS * SHAPE_AXES + V, 2 * OUTER_LANDMARKS), from `motion_features` to motion
+            in that scale.
     """
 
     place: Tensor
@@ -46,27 +52,32 @@ class Outline(nn.Module):
 
     def __init__(self, vectors: int) -> None:
         super().__init__()
-        own = 1 + MODULATIONS + SHAPES + vectors
-        moved = MODULATIONS * SHAPES + vectors
+        own = 1 + MODULATIONS + SHAPE_AXES + vectors
+        moved = MODULATIONS * SHAPE_AXES + vectors
         self.register_buffer("place", torch.zeros(own, 3 * OUTER_LANDMARKS))
         self.register_buffer("move", torch.zeros(moved, 2 * OUTER_LANDMARKS))
 
     def forward(
-        self, own: Tensor, moved: Tensor, landmarks: Tensor, mean: Tensor, taken: Tensor
+        self,
+        place_features: Tensor,
+        move_features: Tensor,
+        landmarks: Tensor,
+        mean: Tensor,
+        taken: Tensor,
     ) -> OuterLandmarks:
         """Where the points lie and how they move.
 
         Args:
-            own: (B, 1 + MODULATIONS + SHAPES + V), see `own_features`.
-            moved: (B, MODULATIONS * SHAPES + V), see `motion_features`.
+            place_features: (B, 1 + MODULATIONS + SHAPE_AXES + V), see `own_features`.
+            move_features: (B, MODULATIONS * SHAPE_AXES + V), see `motion_features`.
             landmarks: (B, 478, 3), the target's. mean: (478, 3).
             taken: (B,) in [0, 1], whether the face's shape is exchanged.
         """
         _, scale, _ = canonical(landmarks, mean)
         scale = scale[:, None, None]
-        placed = (own @ self.place).view(len(own), OUTER_LANDMARKS, 3)
+        placed = (place_features @ self.place).view(-1, OUTER_LANDMARKS, 3)
         places = placed[..., :2] / scale + landmarks[..., :2].mean(dim=1, keepdim=True)
-        motion = (moved @ self.move).view(len(own), OUTER_LANDMARKS, 2) / scale
+        motion = (move_features @ self.move).view(-1, OUTER_LANDMARKS, 2) / scale
         return OuterLandmarks(places, motion * taken[:, None, None], placed[..., 2].clamp(0.0, 1.0))
 
 
@@ -74,11 +85,15 @@ def own_features(modulation: Tensor, shape: Tensor, vectors: Tensor) -> Tensor:
     """What says where a target's outer points lie.
 
     Args:
-        modulation: (B, MODULATIONS). shape: (B, SHAPES), the target's. vectors: (B, V).
+        modulation: (B, MODULATIONS). shape: (B, SHAPE_AXES), the target's. vectors: (B, V).
     """
     return torch.cat([torch.ones_like(shape[:, :1]), modulation, shape, vectors], dim=1)
 
 
 def motion_features(features: Tensor, vectors: Tensor) -> Tensor:
-    """What says how they move: (B, MODULATIONS * SHAPES) of the exchange, and vectors (B, V)."""
+    """What says how they move.
+
+    Args:
+        features: (B, MODULATIONS * SHAPE_AXES), see `Exchange.features`. vectors: (B, V).
+    """
     return torch.cat([features, vectors], dim=1)

@@ -105,8 +105,8 @@ def _shown(
 ) -> np.ndarray:
     """The source's pixels where the swap has them, its hidden half from the other one: (h, w, 3).
 
-    Enlarged is how far they lie, not where: OpenCV reads a field at a 32nd of its pixel, which is a
-    part of a pixel of a large picture.
+    The offset is upsampled, not the absolute position: cv2.remap quantises sampling positions to
+    1/32 px of the crop, and an absolute position is off by as much.
     """
     size = visibility.share.shape[-1]
     at_crop = pixel_centres(size).numpy()

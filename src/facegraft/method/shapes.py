@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facegraft.core.device import no_autocast
-from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS, canonical
+from facegraft.method.landmarks import EXPRESSIONS, NUM_LANDMARKS, canonical
 
 COVARIATES = 9 + EXPRESSIONS
 """What a reading says of a face besides its shape: the turn's matrix, and the expression."""
@@ -26,9 +26,9 @@ class Shapes(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.randn(LANDMARKS, 3))
+        self.register_buffer("mean", torch.randn(NUM_LANDMARKS, 3))
         self.register_buffer("covariate_mean", torch.zeros(COVARIATES))
-        self.register_buffer("covariate_weight", torch.zeros(COVARIATES, 3 * LANDMARKS))
+        self.register_buffer("covariate_weight", torch.zeros(COVARIATES, 3 * NUM_LANDMARKS))
 
     @no_autocast()
     def forward(self, landmarks: Tensor, expression: Tensor) -> Tensor:

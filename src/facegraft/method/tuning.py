@@ -1,9 +1,12 @@
 """Per-pair fine-tuning: the decoder is trained on one pair until both losses pass.
 
 Claims 6 and 7, [0116]-[0124]: on a failed verdict both losses go back into the trained decoder,
-the same fused latents are decoded again, until both pass. A literal tune can game its own judge,
-so the encoder stays frozen, only what decides the drawing moves, the encoder sees jittered copies,
-the image is held near the first one, and a verdict reads the picture anew.
+the same fused latents are decoded again, until both pass.
+
+Fine-tuning only against L_id and L_att overfits the encoder that computes them, therefore:
+(1) the encoder is frozen; (2) of the decoder only the tail is tuned; (3) the encoder sees jittered
+copies; (4) an L1 term holds the image near the first one; (5) for a verdict the landmarks are read
+from the image, not those that it was decoded to.
 """
 
 from __future__ import annotations
@@ -21,34 +24,42 @@ from facegraft.data.faces import Faces
 from facegraft.method.calibration import Thresholds
 from facegraft.method.decoder import Decoded, Decoder, Strength
 from facegraft.method.losses import attribute_loss_per_pair, identity_loss_per_pair
-from facegraft.method.model import Model, drawn_faces
+from facegraft.method.model import Model, faces_of_swap
 
 Read = Callable[[Tensor], Faces | None]
 """The landmark reader: an image (1, 3, S, S) -> its face, or None where it finds none."""
 
 
+UNET_TAIL = 12
+"""First layer of the U-Net's up-path; the 12 before are its down-path and bottleneck."""
+
+LITERAL_TAIL = 6
+"""First layer of the literal decoder at 16 px; the 6 before work on 4 and 8 px."""
+
+
 @dataclass(frozen=True)
-class Verdict:
-    """Both losses of one image, in the encoder's eyes."""
+class CheckedLosses:
+    """Both losses of one image at a step of the fine-tuning; NaN where no face was read in it."""
 
     step: int
     identity_loss: float
     attribute_loss: float
 
-    def passes(self, thresholds: Thresholds) -> bool:
-        """Strictly below both; NaN fails."""
-        return (
-            self.identity_loss < thresholds.identity_loss
-            and self.attribute_loss < thresholds.attribute_loss
-        )
-
     def excess(self, thresholds: Thresholds) -> float:
-        """The worse of the two losses over its threshold; below 1 passes."""
+        """The larger ratio of a loss to its threshold, infinite for NaN; below 1 passes."""
         ratios = (
             self.identity_loss / thresholds.identity_loss,
             self.attribute_loss / thresholds.attribute_loss,
         )
         return max(ratios) if all(r == r for r in ratios) else float("inf")
+
+
+def passes_verdict(losses: CheckedLosses, thresholds: Thresholds) -> bool:
+    """The verdict: both losses are strictly below their thresholds; NaN fails."""
+    return (
+        losses.identity_loss < thresholds.identity_loss
+        and losses.attribute_loss < thresholds.attribute_loss
+    )
 
 
 @dataclass(frozen=True)
@@ -58,17 +69,17 @@ class Tuned:
     Attributes:
         passed: False means that the budget ran out; `decoded` is then the best there was.
         first: the swap before tuning. decoded: the one to save.
-        trace: the verdict at step 0 and at every check.
+        trace: the losses at step 0 and at every check; those of `decoded` come last.
     """
 
     passed: bool
     first: Decoded
     decoded: Decoded
-    trace: tuple[Verdict, ...]
+    trace: tuple[CheckedLosses, ...]
 
     @property
-    def best(self) -> Verdict:
-        """The verdict of `decoded`."""
+    def best(self) -> CheckedLosses:
+        """The losses of `decoded`."""
         return self.trace[-1]
 
 
@@ -81,81 +92,114 @@ def tune(
     params: SwapParams,
     read: Read,
 ) -> Tuned:
-    """Decode, judge, and fine-tune a copy of the decoder until the pair passes.
+    """Decode, check, and fine-tune a copy of the decoder until the pair passes.
 
     Args:
         source, target: one face each.
         fused: (1, L); its z_id is what the swap is to have, the source's where all is transplanted.
         thresholds: calibrated, see `Calibration.thresholds`.
-        read: reads a verdict's picture. Where it finds no face the verdict is NaN and fails.
+        read: the landmark reader, for verdicts. Where it finds no face both losses are NaN.
 
     Returns:
         `Tuned`; on an exhausted budget the image with the least excess over the thresholds, whose
-        verdict closes the trace.
+        losses close the trace.
     """
     torch.manual_seed(params.seed)
-    z_target = model.encoder(target)
+    pair = _Pair(model, target, fused, model.encoder(target))
     decoder = copy.deepcopy(model.decoder)
     decode = _decoding(decoder, fused, source, params)
-
-    def judge(decoded: Decoded, step: int) -> Verdict:
-        faces = read(decoded.image)
-        if faces is None:
-            return Verdict(step=step, identity_loss=float("nan"), attribute_loss=float("nan"))
-        z = model.encoder(faces)
-        return Verdict(
-            step=step,
-            identity_loss=identity_loss_per_pair(model.layout, z, fused).item(),
-            attribute_loss=attribute_loss_per_pair(model.layout, z, z_target).item(),
-        )
-
     with torch.no_grad():
         first = decode()
-        trace = [judge(first, 0)]
+        trace = [check_losses(pair, first, 0, read)]
     best, kept = trace[0], first
     optimizer = torch.optim.Adam(_tuned_parameters(decoder), lr=params.learning_rate)
-    while not best.passes(thresholds) and trace[-1].step < params.budget_steps:
+    while not passes_verdict(best, thresholds) and trace[-1].step < params.budget_steps:
         step = min(trace[-1].step + params.check_every, params.budget_steps)
         for _ in range(step - trace[-1].step):
-            decoded = decode()
-            z = model.encoder(_jittered(drawn_faces(decoded, target)))
-            identity = identity_loss_per_pair(model.layout, z, fused).mean()
-            attribute = attribute_loss_per_pair(model.layout, z, z_target).mean()
-            loss = identity / thresholds.identity_loss + attribute / thresholds.attribute_loss
-            loss = loss + params.anchor_weight * (decoded.image - first.image).abs().mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            _finetune_step(pair, decode(), first, thresholds, params, optimizer)
         with torch.no_grad():
             decoded = decode()
-            trace.append(judge(decoded, step))
+            trace.append(check_losses(pair, decoded, step, read))
         if trace[-1].excess(thresholds) < best.excess(thresholds):
             best, kept = trace[-1], decoded
     if trace[-1] != best:
         trace.append(best)
-    return Tuned(best.passes(thresholds), _on_cpu(first), _on_cpu(kept), tuple(trace))
+    return Tuned(passes_verdict(best, thresholds), _on_cpu(first), _on_cpu(kept), tuple(trace))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What the decoded image of one pair is compared with; latents are (1, L)."""
+
+    model: Model
+    target: Faces
+    fused: Tensor
+    z_target: Tensor
+
+    def losses(self, faces: Faces) -> tuple[Tensor, Tensor]:
+        """L_id to the fused latents and L_att to the target's, of B faces: (B,) each."""
+        z, layout = self.model.encoder(faces), self.model.layout
+        return (
+            identity_loss_per_pair(layout, z, self.fused),
+            attribute_loss_per_pair(layout, z, self.z_target),
+        )
+
+
+def check_losses(pair: _Pair, decoded: Decoded, step: int, read: Read) -> CheckedLosses:
+    """Both losses with the landmarks that are read from the image; NaN where no face is found."""
+    faces = read(decoded.image)
+    if faces is None:
+        return CheckedLosses(step, float("nan"), float("nan"))
+    identity, attribute = pair.losses(faces)
+    return CheckedLosses(step, identity.item(), attribute.item())
+
+
+def _finetune_step(
+    pair: _Pair,
+    decoded: Decoded,
+    first: Decoded,
+    thresholds: Thresholds,
+    params: SwapParams,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """One step down both losses, each over its threshold, and the L1 distance to the first image.
+
+    The landmarks are the requested ones: the reader is not differentiable.
+    """
+    identity, attribute = pair.losses(_jittered(faces_of_swap(decoded, pair.target)))
+    loss = identity.mean() / thresholds.identity_loss + attribute.mean() / thresholds.attribute_loss
+    loss = loss + params.anchor_weight * (decoded.image - first.image).abs().mean()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
 
 
 def _decoding(
     decoder: nn.Module, fused: Tensor, source: Faces, params: SwapParams
 ) -> Callable[[], Decoded]:
-    """What decodes the pair again and again; where everything goes is settled once."""
+    """A function that decodes the pair with the decoder's present weights.
+
+    The geometry (`Decoder.plan`) has no weights that are tuned, so it is computed once.
+    """
     if not isinstance(decoder, Decoder):
         return lambda: Decoded(decoder(fused))
     strength = Strength(params.detail, params.shape)
     with torch.no_grad():
         plan = decoder.with_pixels(decoder.plan(fused, strength=strength), source)
-    return lambda: decoder.draw(plan, strength=strength)
+    return lambda: decoder.blend(plan, strength=strength)
 
 
 def _tuned_parameters(decoder: nn.Module) -> list[Tensor]:
-    """What decides at the finest resolution; the coarse layers hold what makes it a face."""
+    """The decoder's tail: the U-Net's up-path and heads, or the literal decoder's from 16 px up.
+
+    The layers before it stay frozen, so that the face cannot collapse.
+    """
     decoder.requires_grad_(False)
     if isinstance(decoder, Decoder):
         unet = decoder.unet
-        modules = [*unet.layers[12:], unet.share, unet.tone]
+        modules = [*unet.layers[UNET_TAIL:], unet.share, unet.tone]
     else:
-        modules = [*decoder.get_submodule("layers").children()][6:]
+        modules = [*decoder.get_submodule("layers").children()][LITERAL_TAIL:]
         modules += [decoder.get_submodule("fine"), decoder.get_submodule("paint")]
     return [p.requires_grad_() for module in modules for p in module.parameters()]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facegraft.method.landmarks import (
-    LANDMARKS,
+    NUM_LANDMARKS,
     SURFACE,
     face_mesh,
     memberships,
@@ -26,7 +26,7 @@ SIDE = 192
 def plane_raster() -> Raster:
     """The mesh as it lies in the plane, in float64: which landmarks make up each of its pixels."""
     plane = face_mesh().plane
-    flat = np.zeros((1, LANDMARKS, 3))
+    flat = np.zeros((1, NUM_LANDMARKS, 3))
     flat[0, :SURFACE, :2] = plane
     return raster(torch.from_numpy(flat), SIDE)
 
@@ -43,7 +43,7 @@ def plane_weights(device: torch.device, dtype: torch.dtype) -> Tensor:
     with warnings.catch_warnings():  # "beta state", which nobody can mend here
         warnings.simplefilter("ignore", UserWarning)
         whole = torch.sparse_coo_tensor(
-            index, drawn.weights.flatten(), (SIDE * SIDE, LANDMARKS), check_invariants=True
+            index, drawn.weights.flatten(), (SIDE * SIDE, NUM_LANDMARKS), check_invariants=True
         )
         return whole.coalesce().to_sparse_csr().to(device, dtype)
 
@@ -51,7 +51,7 @@ def plane_weights(device: torch.device, dtype: torch.dtype) -> Tensor:
 @cache
 def plane_places() -> Tensor:
     """Where the landmarks lie in the plane, in [-1, 1]: float32 (478, 2); irises nowhere."""
-    places = torch.full((LANDMARKS, 2), -2.0, dtype=torch.float32)
+    places = torch.full((NUM_LANDMARKS, 2), -2.0, dtype=torch.float32)
     places[:SURFACE] = torch.from_numpy(face_mesh().plane)
     return places
 

@@ -140,7 +140,7 @@ def splat(places: Tensor, values: Tensor, weights: Tensor, sigma: float, ridge: 
 
     Args:
         places: (B, K, 2). values: (B, K, C). weights: (B, K). sigma: in halves of the side.
-        ridge: how much of nothing is mixed in everywhere.
+        ridge: constant added to the denominator; pulls values to 0 far from all points.
 
     Returns:
         (B, C + 1, FIELD, FIELD); the last channel is how much is known, in [0, 1).

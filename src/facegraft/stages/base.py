@@ -21,7 +21,7 @@ from facegraft.core.atomic import replacing
 from facegraft.core.config import GridCounts, Params
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
-from facegraft.evaluation.benchmark import draw_pairs
+from facegraft.evaluation.benchmark import draw_heldout_pairs
 from facegraft.evaluation.promotion import Decision, decide
 from facegraft.evaluation.sheets import swap_sheet
 from facegraft.evaluation.tables import as_markdown, metric_table
@@ -190,7 +190,7 @@ def _write(
     with replacing(folder / DATA_SUMMARY) as path:
         path.write_bytes((own.model / DATA_SUMMARY).read_bytes())
     grids = read_split(own, "test", report, params.runtime.threads)
-    pairs = draw_pairs(grids, SHEET_PAIRS, params.evaluate.seed)
+    pairs = draw_heldout_pairs(grids, SHEET_PAIRS, params.evaluate.seed)
     with replacing(folder / SHEET) as path:
         swap_sheet(model, grids, pairs).save(path, format="JPEG", quality=85)
     card = {

@@ -25,7 +25,8 @@ from facegraft.method.checkpoint import save_model
 from facegraft.method.model import ModelConfig
 from facegraft.stages.landmarks import people_with_readings, read_split
 from facegraft.stages.rendering import MARKER, render_dataset, rendering_recipe
-from facegraft.training.loop import TrainState, init_state, train
+from facegraft.training.loop import train
+from facegraft.training.state import TrainState, init_state
 from facegraft.training.state_file import (
     checkpoint_metadata,
     continue_from,

@@ -22,10 +22,10 @@ from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.evaluation.attribute_probes import Probes, attribute_errors
 from facegraft.evaluation.benchmark import (
-    Further,
     Pair,
+    PairMetric,
+    draw_benchmark_pairs,
     draw_region_pairs,
-    draw_round,
     judged_by,
     measure_pairs,
     measure_regions,
@@ -88,7 +88,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Measured:
+class BenchmarkResult:
     """All that was found out about one model."""
 
     name: str
@@ -131,7 +131,7 @@ def benchmark(
     model.to(device)
     sha256 = registry.fingerprint(folder)  # now: the folder may be replaced in the meantime
     data = benchmark_data(project, section, model.config.size, report, threads)
-    chosen = _first(draw_round(data.people, section.seed), pairs)
+    chosen = _first(draw_benchmark_pairs(data.people, section.seed), pairs)
     probes = attribute_probes(project, section, report, threads)
     measured = _measured(
         project, params, reference, sha256, model, data, chosen, probes, resamples, report
@@ -187,13 +187,13 @@ def _measured(
     probes: Probes,
     resamples: int | None,
     report: Progress,
-) -> Measured:
+) -> BenchmarkResult:
     section, readers = params.benchmark, FaceReaders.opened(params.runtime.threads)
-    further, notes = _judges(project, data, readers.judge, report)
-    further.append(attribute_errors(probes, data.people))
-    further.append(read_by(partial(read_crop, readers.landmarker)))
-    further.append(sharpness(data.people))
-    columns = measure_pairs(model, data.people, pairs, further, report)
+    pair_metrics, notes = _judges(project, data, readers.judge, report)
+    pair_metrics.append(attribute_errors(probes, data.people))
+    pair_metrics.append(read_by(partial(read_crop, readers.landmarker)))
+    pair_metrics.append(sharpness(data.people))
+    columns = measure_pairs(model, data.people, pairs, pair_metrics, report)
     for judge in ("judge", "second_judge"):
         columns |= share_of_the_way(columns, judge)
     sheets = {}
@@ -210,7 +210,7 @@ def _measured(
     spread = _spread(pairs, section.dimension_pairs)
     dimensions = dimension_report(model, data.people, spread, probes, report)
     first = pair_images(data.people, pairs[0])
-    return Measured(
+    return BenchmarkResult(
         name=name,
         sha256=sha256,
         version=data.version,
@@ -231,7 +231,7 @@ def _spread(pairs: Sequence[Pair], count: int) -> Sequence[Pair]:
 
 def _judges(
     project: Project, data: BenchmarkData, judge: Judge, report: Progress
-) -> tuple[list[Further], dict[str, str]]:
+) -> tuple[list[PairMetric], dict[str, str]]:
     """The judge, and the second where it is installed; else a note that it is not."""
     known = gallery(project, data.people, "judge", judge.embed, report)
     judged = [judged_by(known, judge.embed)]
@@ -263,7 +263,7 @@ def _write(
     model: Model,
     data: BenchmarkData,
     pairs: Sequence[Pair],
-    measured: Measured,
+    measured: BenchmarkResult,
 ) -> None:
     """The pictures first and benchmark.json last: where it is, the rest is."""
     rng = np.random.default_rng((section.seed, 5))
@@ -289,7 +289,7 @@ def _write(
         path.write_text(text + "\n", encoding="utf-8")
 
 
-def _page(folder: Path, measured: Measured) -> BenchmarkPage:
+def _page(folder: Path, measured: BenchmarkResult) -> BenchmarkPage:
     head, *rows = metric_table(measured.figures, measured.notes)
     return BenchmarkPage(
         model=measured.name,
@@ -314,7 +314,7 @@ def _region_rows(pairs: Sequence[Pair]) -> list[Pair]:
     ]
 
 
-def _as_json(measured: Measured) -> dict[str, Any]:
+def _as_json(measured: BenchmarkResult) -> dict[str, Any]:
     report = measured.dimensions
     return {
         "model": measured.name,
@@ -342,7 +342,7 @@ def _rounded(values: np.ndarray) -> Any:
     return [round(float(v), 4) if np.isfinite(v) else None for v in values]
 
 
-def _summary(measured: Measured) -> list[str]:
+def _summary(measured: BenchmarkResult) -> list[str]:
     """What the figures belong to, and what a swap costs."""
     spent = measured.costs
     return [
@@ -354,22 +354,22 @@ def _summary(measured: Measured) -> list[str]:
     ]
 
 
-def _sentences(measured: Measured) -> list[str]:
+def _sentences(measured: BenchmarkResult) -> list[str]:
     return [f"{line[0].upper()}{line[1:]}." for line in _summary(measured)]
 
 
-def _objections(measured: Measured) -> list[str]:
+def _objections(measured: BenchmarkResult) -> list[str]:
     found = measured.dimensions.objections()
     return found or ["every named latent moves what its name says"]
 
 
-def _text(measured: Measured) -> str:
+def _text(measured: BenchmarkResult) -> str:
     table = as_text(metric_table(measured.figures, measured.notes))
     parts = [*_summary(measured), "", table, "", "dimensions:"]
     return "\n".join([*parts, *(f"  {line}" for line in _objections(measured))])
 
 
-def _markdown(measured: Measured) -> str:
+def _markdown(measured: BenchmarkResult) -> str:
     return "\n".join(
         [
             f"# Benchmark of {measured.name}",

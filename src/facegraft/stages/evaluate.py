@@ -19,10 +19,10 @@ from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.core.seal import seal
 from facegraft.evaluation.benchmark import (
-    draw_pairs,
+    draw_heldout_pairs,
     draw_region_pairs,
     judged_by,
-    mean,
+    mean_metrics,
     measure_pairs,
     measure_regions,
     pairs_hash,
@@ -65,7 +65,7 @@ def evaluate(project: Project, params: Params, report: Progress) -> Figures:
     grids = read_split(project, "test", report, params.runtime.threads)
     figures = measure(project, params, model, report)
     calibration = calibrate(model, grids, params.evaluate)
-    pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
+    pairs = draw_heldout_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     known = seal(nan_as_null(figures), sha256)
     _write_figures(project.evaluation, known, calibration.sealed(sha256))
     regions = draw_region_pairs(grids, 1, params.evaluate.seed)
@@ -91,14 +91,14 @@ def measure(project: Project, params: Params, model: Model, report: Progress) ->
     model.to(set_up(params.runtime))
     grids = read_split(project, "test", report, params.runtime.threads)
     version = data_in_use(project.root)
-    pairs = draw_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
+    pairs = draw_heldout_pairs(grids, params.evaluate.pairs, params.evaluate.seed)
     judge = Judge()
     known = gallery(project, grids, "judge", judge.embed, report)
     columns = measure_pairs(model, grids, pairs, [judged_by(known, judge.embed)], report)
     report(len(pairs), len(pairs), "benchmark: one sub-dimension at a time")
     regions = draw_region_pairs(grids, REGION_PAIRS, params.evaluate.seed)
     columns |= measure_regions(model, grids, regions)
-    figures: Figures = {key: mean(values) for key, values in columns.items()}
+    figures: Figures = {**mean_metrics(columns)}
     if (metric := params.promote.metric) in columns:
         values = [float(v) if np.isfinite(v) else None for v in columns[metric]]
         figures[BY_PAIR] = {metric: values}

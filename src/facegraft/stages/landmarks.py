@@ -25,7 +25,7 @@ from facegraft.core.project import Project
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Person, Readings
 from facegraft.imaging.images import to_uint8
-from facegraft.method.landmarks import EXPRESSIONS, LANDMARKS
+from facegraft.method.landmarks import EXPRESSIONS, NUM_LANDMARKS
 
 PASSES = "two passes, aimed at a face-filling crop"
 """What a reading depends on besides the picture and the networks; change it with the code."""
@@ -88,7 +88,8 @@ def read_crop(
 
 def _shaped(read: Readings, cells: tuple[int, ...]) -> Readings:
     return Readings(
-        read.landmarks.reshape(*cells, LANDMARKS, 3), read.expression.reshape(*cells, EXPRESSIONS)
+        read.landmarks.reshape(*cells, NUM_LANDMARKS, 3),
+        read.expression.reshape(*cells, EXPRESSIONS),
     )
 
 
@@ -136,7 +137,7 @@ def _kept(path: Path) -> Readings | None:
 
 def _read_stack(path: Path, stack: np.ndarray) -> Path:
     side = stack.shape[-1]
-    landmarks = np.zeros((len(stack), LANDMARKS, 3), np.float32)
+    landmarks = np.zeros((len(stack), NUM_LANDMARKS, 3), np.float32)
     expression = np.zeros((len(stack), EXPRESSIONS), np.float32)
     for k, picture in enumerate(stack):
         pixels = np.ascontiguousarray(picture.transpose(1, 2, 0))

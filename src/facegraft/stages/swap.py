@@ -42,8 +42,7 @@ from facegraft.method.sidecar import (
     Verdict,
 )
 from facegraft.method.swap import swap as swap_pair
-from facegraft.method.tuning import Tuned
-from facegraft.method.tuning import Verdict as Measured
+from facegraft.method.tuning import CheckedLosses, Tuned
 from facegraft.stages.inputs import FaceReaders, Input, read_input, true_swap
 from facegraft.stages.landmarks import read_crop
 
@@ -307,7 +306,7 @@ def _record(
         steps=max(v.step for v in tuned.trace),
         enlargement=round(max(1.0, enlargement(source.portrait, target.portrait)), 3),
         thresholds=swapper.thresholds,
-        losses=tuple(_losses(verdict) for verdict in tuned.trace),
+        losses=tuple(_losses(checked) for checked in tuned.trace),
         judge_before=before,
         judge_after=after,
         judge_disagrees=(after.similarity_source or 0.0) < (before.similarity_source or 0.0),
@@ -320,12 +319,12 @@ def _record(
     )
 
 
-def _losses(verdict: Measured) -> LossRecord:
+def _losses(checked: CheckedLosses) -> LossRecord:
     """As JSON can hold it: NaN is None."""
     identity, attribute = (
-        loss if loss == loss else None for loss in (verdict.identity_loss, verdict.attribute_loss)
+        loss if loss == loss else None for loss in (checked.identity_loss, checked.attribute_loss)
     )
-    return LossRecord(step=verdict.step, identity_loss=identity, attribute_loss=attribute)
+    return LossRecord(step=checked.step, identity_loss=identity, attribute_loss=attribute)
 
 
 def _reason(tuned: Tuned, thresholds: Thresholds) -> str:

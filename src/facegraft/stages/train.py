@@ -26,7 +26,7 @@ from facegraft.core.locks import one_at_a_time
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.data.grids import Grid, Person
-from facegraft.evaluation.benchmark import Pair, draw_pairs
+from facegraft.evaluation.benchmark import Pair, draw_heldout_pairs
 from facegraft.evaluation.heldout import all_below, held_out_losses
 from facegraft.evaluation.sheets import people_sheet, swap_sheet
 from facegraft.evaluation.tables import as_markdown
@@ -34,8 +34,9 @@ from facegraft.method.base_model import BASE, load_base
 from facegraft.method.checkpoint import load_model, read_json, save_model
 from facegraft.method.model import ModelConfig
 from facegraft.stages.landmarks import people_with_readings, read_split
-from facegraft.training.loop import NonFiniteLoss, StepMetrics, TrainState, init_state
+from facegraft.training.loop import NonFiniteLoss, StepMetrics
 from facegraft.training.loop import train as train_steps
+from facegraft.training.state import TrainState, init_state
 from facegraft.training.state_file import (
     checkpoint_metadata,
     continue_from,
@@ -52,7 +53,7 @@ SHEET_PAIRS = 8
 
 
 @dataclass(frozen=True)
-class Faces:
+class TrainingSet:
     """What training sees, and what it is watched on.
 
     Attributes:
@@ -118,7 +119,7 @@ def _training_lock(
 
 
 def _train(project: Project, params: Params, report: Progress) -> TrainReport:
-    faces = _faces(project, params, report)
+    faces = _training_set(project, params, report)
     key = _checkpoint_key(project, params)
     config = ModelConfig.from_params(params.train, faces.grids)
     state, run_id = _start(project, params, config, faces.grids[0], key)
@@ -157,24 +158,24 @@ def _train(project: Project, params: Params, report: Progress) -> TrainReport:
     return outcome
 
 
-def _faces(project: Project, params: Params, report: Progress) -> Faces:
+def _training_set(project: Project, params: Params, report: Progress) -> TrainingSet:
     threads = params.runtime.threads
     grids, held_out = (
         read_split(project, split, report, threads) for split in ("train", "validation")
     )
-    pairs = draw_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
+    pairs = draw_heldout_pairs(held_out, HELD_OUT_PAIRS, params.train.seed)
     if not params.train.batch_people:
-        return Faces(grids, (), held_out, pairs, ())
+        return TrainingSet(grids, (), held_out, pairs, ())
     people, held_out_people = (
         people_with_readings(
             load_people(project.data, split, grids[0].size), project.landmarks, report, threads
         )
         for split in ("train", "validation")
     )
-    return Faces(grids, people, held_out, pairs, held_out_people or people)
+    return TrainingSet(grids, people, held_out, pairs, held_out_people or people)
 
 
-def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -> TrainReport:
+def _assist(project: Project, params: Params, state: TrainState, faces: TrainingSet) -> TrainReport:
     """What every process but the first does: its share of each step until the first stops."""
     stop = ranks.broadcast_from_rank0(False)
     for _ in [] if stop else _steps(params, state, faces):
@@ -184,7 +185,7 @@ def _assist(project: Project, params: Params, state: TrainState, faces: Faces) -
     return TrainReport.model_validate(read_json(project.model / "train.json"))
 
 
-def _steps(params: Params, state: TrainState, faces: Faces) -> Iterator[StepMetrics]:
+def _steps(params: Params, state: TrainState, faces: TrainingSet) -> Iterator[StepMetrics]:
     return train_steps(state, faces.grids, params.train, faces.people, params.runtime)
 
 
@@ -219,7 +220,7 @@ def _fit(
     project: Project,
     params: Params,
     state: TrainState,
-    faces: Faces,
+    faces: TrainingSet,
     key: str,
     run: Run,
     report: Progress,
@@ -270,7 +271,7 @@ def _naming_what_is_good(project: Project, state: TrainState, key: str, run: Run
         raise NonFiniteLoss(f"{error}; last good checkpoint: {kept}") from error
 
 
-def _log_sheets(run: Run, state: TrainState, faces: Faces) -> None:
+def _log_sheets(run: Run, state: TrainState, faces: TrainingSet) -> None:
     pairs = faces.pairs[:SHEET_PAIRS]
     sheet = swap_sheet(state.ema, faces.held_out, pairs)
     run.log_image(sheet, f"samples/step-{state.step:06d}.png")

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegraft.method.exchange import EXPRESSION_AXES, SHAPES, Exchange
+from facegraft.data.batches import proven_swaps
+from facegraft.data.grids import Mix
+from facegraft.method.exchange import EXPRESSION_AXES, SHAPE_AXES, Exchange
 from facegraft.method.landmarks import canonical, mean_face
 from facegraft.method.shapes import Shapes, covariates
 
@@ -25,26 +27,28 @@ FAINT = 1e-3
 
 
 @dataclass(frozen=True)
-class Album:
+class ReadingGrid:
     """Readings of I people under A attribute sets, or of one person's photographs (I = 1).
 
     Attributes:
         landmarks: (I, A, 478, 3). expression: (I, A, 52).
-        people: rows that are persons of their own. mixes: (row, base, donor, region's place).
+        people: rows that are persons of their own. mixes: mixed rows, each with its region's place.
     """
 
     landmarks: Tensor
     expression: Tensor
     people: tuple[int, ...]
-    mixes: tuple[tuple[int, int, int, int], ...] = ()
+    mixes: tuple[tuple[Mix, int], ...] = ()
 
 
-def fit_shapes(shapes: Shapes, grids: Sequence[Album], photographs: Sequence[Album] = ()) -> None:
+def fit_shapes(
+    shapes: Shapes, grids: Sequence[ReadingGrid], photographs: Sequence[ReadingGrid] = ()
+) -> None:
     """The mean face of `grids`, and how one person's shapes differ by turn and expression."""
     faces = torch.cat([grid.landmarks.flatten(0, 1) for grid in grids])
     shapes.mean.copy_(mean_face(_thinned(faces)))
-    every = [_within(shapes, album) for album in (*grids, *photographs)]
-    covariate_rows = torch.cat([album_covariates.flatten(0, 1) for album_covariates, _ in every])
+    every = [_within(shapes, grid) for grid in (*grids, *photographs)]
+    covariate_rows = torch.cat([one.flatten(0, 1) for one, _ in every])
     shapes.covariate_mean.copy_(covariate_rows.mean(0))
     features, moved = (
         torch.cat([(one - one.mean(1, keepdim=True)).flatten(0, 1) for one in column]).double()
@@ -58,19 +62,19 @@ def _thinned(faces: Tensor, count: int = 8000) -> Tensor:
     return faces[:: max(1, len(faces) // count)]
 
 
-def _within(shapes: Shapes, album: Album) -> tuple[Tensor, Tensor]:
+def _within(shapes: Shapes, grid: ReadingGrid) -> tuple[Tensor, Tensor]:
     """The covariates (I, A, COVARIATES), and the shapes (I, A, 3 K)."""
-    rows, columns = album.landmarks.shape[:2]
-    shape, _, turn = canonical(album.landmarks.flatten(0, 1), shapes.mean)
-    covariate_rows = covariates(turn, album.expression.flatten(0, 1))
+    rows, columns = grid.landmarks.shape[:2]
+    shape, _, turn = canonical(grid.landmarks.flatten(0, 1), shapes.mean)
+    covariate_rows = covariates(turn, grid.expression.flatten(0, 1))
     return covariate_rows.view(rows, columns, -1), shape.reshape(rows, columns, -1)
 
 
 def fit_exchange(
     exchange: Exchange,
     shapes: Shapes,
-    grids: Sequence[Album],
-    photographs: Sequence[Album] = (),
+    grids: Sequence[ReadingGrid],
+    photographs: Sequence[ReadingGrid] = (),
     seed: int = 0,
     silence: float = 1.0,
 ) -> None:
@@ -78,13 +82,14 @@ def fit_exchange(
 
     Args:
         grids: rendered, so the true swap of (i, a) onto (j, b) is (i, b).
-        photographs: of real people; how a person's own shapes differ by expression among them
-            shall move nothing, `silence` times as strongly as pairs say otherwise.
+        photographs: of real people. Shape differences that a person's own expression explains shall
+            move nothing.
+        silence: weight of that penalty over the pair regression's.
     """
     faces = torch.cat([grid.landmarks.flatten(0, 1) for grid in grids])
     expressions = torch.cat([grid.expression.flatten(0, 1) for grid in grids])
     neutral = _thinned(shapes(faces, expressions).flatten(1))
-    exchange.axes.copy_(_principal(neutral, SHAPES))
+    exchange.axes.copy_(_principal(neutral, SHAPE_AXES))
     exchange.expression_mean.copy_(expressions.mean(0))
     exchange.expression_axes.copy_(_principal(_thinned(expressions), EXPRESSION_AXES))
     _fit_weight(exchange, shapes, grids, photographs, seed, silence)
@@ -106,11 +111,18 @@ def _principal(rows: Tensor, count: int) -> Tensor:
 def _fit_weight(
     exchange: Exchange,
     shapes: Shapes,
-    grids: Sequence[Album],
-    photographs: Sequence[Album],
+    grids: Sequence[ReadingGrid],
+    photographs: Sequence[ReadingGrid],
     seed: int,
     silence: float,
 ) -> None:
+    """Ridge regression from features of pairs to motion, with a penalty from photographs.
+
+    The penalty is the expected squared motion that differences explained by expression cause,
+    tr(W^T E[f f^T] W). A feature vector f is mod (x) axes, and the two are independent here, so
+    E[f f^T] is the Kronecker product of their second moments. Keep the order mod (x) axes of
+    `Exchange.features`.
+    """
     width, flat = exchange.weight.shape
     gram = RIDGE * torch.eye(width, dtype=torch.float64)
     wanted = torch.zeros(width, flat, dtype=torch.float64)
@@ -125,24 +137,24 @@ def _fit_weight(
         modulations.append(modulation)
         count += len(features)
     if photographs:
-        axes = _explained_differences(shapes, photographs) @ exchange.axes  # (N, SHAPES)
-        alike = (axes.T @ axes / len(axes)).double()
+        axes = _explained_differences(shapes, photographs) @ exchange.axes  # (N, SHAPE_AXES)
+        axes_moment = (axes.T @ axes / len(axes)).double()
         every = torch.cat(modulations)
-        how = (every.T @ every / len(every)).double()
-        gram += silence * count * torch.kron(how, alike)
+        modulation_moment = (every.T @ every / len(every)).double()
+        gram += silence * count * torch.kron(modulation_moment, axes_moment)
     exchange.weight.copy_(torch.linalg.solve(gram, wanted))
 
 
 def _pairs(
-    exchange: Exchange, shapes: Shapes, grid: Album, rng: np.random.Generator
+    exchange: Exchange, shapes: Shapes, grid: ReadingGrid, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The features of drawn pairs, how the target's landmarks move, and the modulations."""
     columns = grid.landmarks.shape[1]
     people = np.array(grid.people)
     whole = [rng.choice(people, 2, replace=False) for _ in range(PAIRS)]
     rows = [(int(i), int(j), int(i), -1) for i, j in whole]
-    for own, base, donor, region in grid.mixes:
-        ways = ((donor, base, own), (own, base, own), (base, own, base))
+    for mix, region in grid.mixes:
+        ways = proven_swaps(mix)
         rows += [(*ways[k % 3], region) for k in range(PAIRS // 25)]
     source, target, truth, region = torch.tensor(rows).T
     a, b = torch.from_numpy(rng.integers(columns, size=(2, len(rows))))
@@ -162,7 +174,7 @@ def _pairs(
     return features, moved.flatten(1), exchange.modulation(turn, expression)
 
 
-def _explained_differences(shapes: Shapes, albums: Sequence[Album]) -> Tensor:
+def _explained_differences(shapes: Shapes, photographs: Sequence[ReadingGrid]) -> Tensor:
     """What expression still says of how a person's neutral shapes differ: (N, 3 K).
 
     The rest of the differences is left out: a turn half hidden, a blurred edge say who it is.
@@ -171,11 +183,11 @@ def _explained_differences(shapes: Shapes, albums: Sequence[Album]) -> Tensor:
         shapes(one.landmarks.flatten(0, 1), one.expression.flatten(0, 1)).view(
             *one.landmarks.shape[:2], -1
         )
-        for one in albums
+        for one in photographs
     ]
     moved, features = (
         torch.cat([(x - x.mean(1, keepdim=True)).flatten(0, 1) for x in column]).double()
-        for column in (neutral, [one.expression for one in albums])
+        for column in (neutral, [one.expression for one in photographs])
     )
     gram = features.T @ features + EXPRESSION_RIDGE * torch.eye(
         features.shape[1], dtype=torch.float64

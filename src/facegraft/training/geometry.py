@@ -12,11 +12,12 @@ from facegraft.data.batches import NoReadings, as_model, grid_faces, readings_of
 from facegraft.data.grids import Grid, Person
 from facegraft.method.decoder import Decoder
 from facegraft.method.model import Model
-from facegraft.training.exchange_fit import Album, fit_exchange, fit_shapes
+from facegraft.training.exchange_fit import ReadingGrid, fit_exchange, fit_shapes
 from facegraft.training.outline_fit import Surroundings, fit_outline
 
 SILENCE = 100.0
-"""How much more than pairs say it counts that a person's own expression moves nothing."""
+"""Weight of the ridge penalty that keeps landmarks still for shape differences explained by one
+person's expression, over the pair regression's."""
 
 
 @torch.no_grad()
@@ -31,7 +32,7 @@ def fit_mean_face(models: Sequence[Model], grids: Sequence[Grid], people: Sequen
     fitted, regions = copy.deepcopy(known[0]).cpu(), tuple(models[0].config.identity)
     dtype = models[0].dtype
     fit_shapes(
-        fitted, [_album(grid, regions, dtype) for grid in grids], _photographs(people, dtype)
+        fitted, [_reading_grid(grid, regions, dtype) for grid in grids], _photographs(people, dtype)
     )
     for shapes in known:
         shapes.load_state_dict(fitted.state_dict())
@@ -50,22 +51,18 @@ def fit_geometry(model: Model, grids: Sequence[Grid], people: Sequence[Person], 
     if shapes is None or not isinstance(decoder, Decoder):
         return
     regions, dtype = tuple(model.config.identity), model.dtype
-    albums = [_album(grid, regions, dtype) for grid in grids]
-    fit_exchange(decoder.exchange, shapes, albums, _photographs(people, dtype), seed, SILENCE)
+    readings = [_reading_grid(grid, regions, dtype) for grid in grids]
+    fit_exchange(decoder.exchange, shapes, readings, _photographs(people, dtype), seed, SILENCE)
     around = [_surroundings(fitted, grid) for grid in grids]
     fit_outline(decoder.outline, decoder.exchange, shapes, around, seed)
     model.decoder.load_state_dict(decoder.state_dict())
 
 
-def _album(grid: Grid, regions: tuple[str, ...], dtype: torch.dtype) -> Album:
+def _reading_grid(grid: Grid, regions: tuple[str, ...], dtype: torch.dtype) -> ReadingGrid:
     if grid.readings is None:
         raise NoReadings(f"grid {grid.name} was not read; run the stage that reads landmarks")
-    mixes = tuple(
-        (mix.row, mix.base, mix.donor, regions.index(mix.region))
-        for mix in grid.mixes
-        if mix.region in regions
-    )
-    return Album(
+    mixes = tuple((mix, regions.index(mix.region)) for mix in grid.mixes if mix.region in regions)
+    return ReadingGrid(
         torch.from_numpy(np.asarray(grid.readings.landmarks)).to(dtype),
         torch.from_numpy(np.asarray(grid.readings.expression)).to(dtype),
         grid.people,
@@ -73,9 +70,9 @@ def _album(grid: Grid, regions: tuple[str, ...], dtype: torch.dtype) -> Album:
     )
 
 
-def _photographs(people: Sequence[Person], dtype: torch.dtype) -> list[Album]:
+def _photographs(people: Sequence[Person], dtype: torch.dtype) -> list[ReadingGrid]:
     return [
-        Album(
+        ReadingGrid(
             torch.from_numpy(read.landmarks).to(dtype)[None],
             torch.from_numpy(read.expression).to(dtype)[None],
             (0,),
@@ -92,7 +89,7 @@ def _surroundings(model: Model, grid: Grid) -> Surroundings:
     vectors = torch.stack(
         [model.encoder.vectors_alone(as_model(row, device, dtype)) for row in faces]
     )
-    taken = torch.zeros(len(model.layout.contents), dtype=torch.bool)
+    taken = torch.zeros(len(model.layout.content_shapes), dtype=torch.bool)
     taken[list(model.layout.identity_dimensions)] = True
     assert grid.readings is not None
     return Surroundings(

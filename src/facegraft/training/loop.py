@@ -1,21 +1,21 @@
-"""Training of encoder and decoder: the whole loop on one screen. Yields metrics, logs nothing.
+"""Training of encoder and decoder. Yields metrics, logs nothing.
+
+`train` is the loop; what a step draws and its losses follow. Which part learns when, at which rate,
+is in `phases`; what changes in `state`.
 
 Claim 9, [0127]-[0139]: encode sample pairs, weight, fuse, decode the swap; decode unfused latents
 into reconstructions; four losses decide. The guards of ours: latents are normalised, the renderer's
-parameters are read back from them, z_id is contrasted, the true swap supervises the decoder, and
-swaps and reconstructions are read by the EMA encoder, whose weights no loss can move.
+parameters are regressed from them, z_id is contrasted, the true swap supervises the decoder, and
+swaps and reconstructions are encoded by the EMA encoder, whose weights no loss can move.
 """
 
 from __future__ import annotations
 
-import copy
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +24,16 @@ from facegraft.core import ranks
 from facegraft.core.config import RuntimeParams, TrainParams
 from facegraft.core.device import autocast_for
 from facegraft.core.errors import FacegraftError
-from facegraft.data.batches import Block, Pairs, as_model, draw_block, draw_pairs, drawn_ahead
+from facegraft.data.batches import Block, Pairs, as_model, draw_block, draw_swap_batch, prefetched
 from facegraft.data.faces import Faces
 from facegraft.data.grids import Grid, Person
 from facegraft.method import losses as loss
 from facegraft.method.decoder import Decoded, Decoder, Plan
 from facegraft.method.encoder import Encoder
 from facegraft.method.latents import fuse, source_weights
-from facegraft.method.model import Model, ModelConfig, drawn_faces
-from facegraft.training.geometry import fit_geometry, fit_mean_face
-from facegraft.training.parameter_heads import ParameterHeads
+from facegraft.method.model import Model, faces_of_swap
+from facegraft.training.phases import Phase, begin, phases, set_rate
+from facegraft.training.state import TrainState, update_ema
 
 
 class NonFiniteLoss(FacegraftError):
@@ -54,9 +54,6 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 
 AUTO = RuntimeParams()
 
-WIDTH = 256
-"""Inputs of a linear layer up to which it learns at the full rate."""
-
 
 @dataclass(frozen=True)
 class StepMetrics:
@@ -73,89 +70,6 @@ class StepMetrics:
         """The step in a few words, for a progress bar."""
         shown = ("swap_loss", "identity_loss", "attribute_loss", "identity_parameter_loss")
         return " ".join(f"{k}={self.losses[k]:.3f}" for k in shown if k in self.losses)
-
-
-@dataclass
-class TrainState:
-    """Everything that training changes; `checkpoint` stores and restores it bit for bit."""
-
-    model: Model
-    ema: Model
-    heads: ParameterHeads
-    optimizer: torch.optim.Optimizer
-    step: int
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Steps that are taught alike; each phase warms up and anneals by itself.
-
-    Attributes:
-        reads: the encoder learns, from what the renderer knows of pictures.
-        draws: the decoder learns, from true swaps.
-    """
-
-    first: int
-    last: int
-    reads: bool
-    draws: bool
-
-
-def phases(params: TrainParams) -> tuple[Phase, ...]:
-    """First the encoder reads, then the decoder draws; plain vectors have to learn both at once."""
-    taught = min(params.teach_steps, params.steps)
-    return (
-        Phase(0, taught, reads=True, draws=False),
-        Phase(taught, params.steps, reads=params.vector_only, draws=True),
-    )
-
-
-def phase_of(step: int, params: TrainParams) -> Phase:
-    """The phase that a step belongs to."""
-    return next(phase for phase in phases(params) if step < phase.last)
-
-
-def init_state(
-    params: TrainParams,
-    config: ModelConfig,
-    grid: Grid,
-    device: torch.device | None = None,
-) -> TrainState:
-    """A fresh state, a pure function of params.seed; `grid` tells the codes' groups.
-
-    It is drawn on the CPU, so that it is the same on any device.
-    """
-    torch.manual_seed(params.seed)
-    model = Model(config)
-    heads = ParameterHeads(model.layout.bare, grid.identity_groups, grid.attribute_groups)
-    for part in (model, heads):
-        part.to(device or "cpu")
-    ranks.normalise_together(model)
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, heads),
-        lr=params.learning_rate,
-        betas=(0.9, 0.99),
-        weight_decay=params.weight_decay,
-        foreach=True,
-    )
-    ema = copy.deepcopy(model).eval().requires_grad_(False)
-    return TrainState(model=model, ema=ema, heads=heads, optimizer=optimizer, step=0)
-
-
-def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
-    """Parameters by the scale of their learning rate.
-
-    Adam moves every weight alike, so a wide linear layer's output moves with its width: such a
-    layer learns at WIDTH / its inputs of the rate (maximal update, Yang & Hu 2021).
-    """
-    groups: dict[float, list[nn.Parameter]] = {}
-    for module in modules:
-        for part in module.modules():
-            inputs = part.in_features if isinstance(part, nn.Linear) else 1
-            for parameter in part.parameters(recurse=False):
-                scale = min(1.0, WIDTH / inputs) if parameter.ndim > 1 else 1.0
-                groups.setdefault(scale, []).append(parameter)
-    return [{"params": members, "scale": scale} for scale, members in sorted(groups.items())]
 
 
 def train(
@@ -176,12 +90,11 @@ def train(
     """
     trained = [*state.model.parameters(), *state.heads.parameters()]
     for phase in phases(params):
-        if not phase.first <= state.step < phase.last:
+        if not phase.start <= state.step < phase.stop:
             continue
         begin(phase, state, grids, params, people)
-        drawing = partial(draw, phase, grids, people, params)
-        batches = drawn_ahead(drawing, phase.last, state.step)
-        for batch in batches:
+        batch_of = partial(draw_batch, phase, grids, people, params)
+        for batch in prefetched(batch_of, phase.stop, state.step):
             started = time.perf_counter()
             learning_rate = set_rate(state, phase, params)
             values = step_losses(state, phase, batch, runtime)
@@ -193,8 +106,8 @@ def train(
             ranks.combine_gradients(state.model, state.heads)
             norm = nn.utils.clip_grad_norm_(trained, params.clip_norm)
             state.optimizer.step()
-            done = state.step - phase.first
-            follow(state.ema, state.model, min(params.ema_decay, (1 + done) / (10 + done)))
+            done = state.step - phase.start
+            update_ema(state.ema, state.model, min(params.ema_decay, (1 + done) / (10 + done)))
             state.step += 1
             yield StepMetrics(
                 step=state.step,
@@ -206,53 +119,17 @@ def train(
 
 
 Batch = tuple[Block | None, Pairs | None]
+"""For the encoder losses and for the decoder losses; None where the phase does not take them."""
 
 
-def draw(
+def draw_batch(
     phase: Phase, grids: Sequence[Grid], people: Sequence[Person], params: TrainParams, step: int
 ) -> Batch:
-    """What a step of a phase sees."""
+    """The random batch of one step: a pure function of its arguments, so resuming is exact."""
     return (
-        draw_block(grids, people, params, step) if phase.reads else None,
-        draw_pairs(grids, people, params, step) if phase.draws else None,
+        draw_block(grids, people, params, step) if phase.trains_encoder else None,
+        draw_swap_batch(grids, people, params, step) if phase.trains_decoder else None,
     )
-
-
-def begin(
-    phase: Phase,
-    state: TrainState,
-    grids: Sequence[Grid],
-    params: TrainParams,
-    people: Sequence[Person],
-) -> None:
-    """What learns in a phase and, before its first step, what is settled for it.
-
-    Where training is resumed amid a phase, all that was settled came back with the state.
-    """
-    model, ema = state.model.train(), state.ema
-    model.requires_grad_(True)
-    if params.freeze_convolutions and params.init != "scratch":
-        model.encoder.freeze_convolutions()
-    fresh = state.step == phase.first
-    if phase.reads and not phase.draws:
-        model.decoder.requires_grad_(False)
-        if fresh:
-            fit_mean_face((model, ema), grids, people)
-    elif not phase.reads:
-        model.encoder.eval().requires_grad_(False)
-        if fresh:  # the averaged encoder is the encoder from now on
-            model.encoder.load_state_dict(ema.encoder.state_dict())
-        if fresh and phase.first:  # it was taught anew
-            fit_geometry(model, grids, people, params.seed)
-            ema.decoder.load_state_dict(model.decoder.state_dict())
-
-
-def set_rate(state: TrainState, phase: Phase, params: TrainParams) -> float:
-    """Give the optimiser this step's learning rate, and return it."""
-    rate = scheduled_rate(state.step - phase.first, phase.last - phase.first, params)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
-    return rate
 
 
 def step_losses(
@@ -264,9 +141,10 @@ def step_losses(
     values: dict[str, Tensor] = {}
     with autocast_for(runtime, device):
         if block is not None:
-            values |= read_losses(state, as_model(block, device, dtype))
+            values |= encoder_losses(state, as_model(block, device, dtype))
         if pairs is not None:
-            values |= draw_losses(state, as_model(pairs, device, dtype), learns=phase.reads)
+            known = as_model(pairs, device, dtype)
+            values |= decoder_losses(state, known, trains_encoder=phase.trains_encoder)
     return values
 
 
@@ -276,69 +154,84 @@ def weighted(values: Mapping[str, Tensor], params: TrainParams) -> Tensor:
     return torch.stack([weights[name] * value for name, value in values.items()]).sum()
 
 
-def read_losses(state: TrainState, block: Block) -> dict[str, Tensor]:
-    """What the latents say of what is known, and whether those agree that should."""
+def encoder_losses(state: TrainState, block: Block) -> dict[str, Tensor]:
+    """Code regression from the vectors, contrastive loss on z_id, consistency of z_att.
+
+    The codes are the renderer's, so the first and the last see rendered pictures alone.
+    """
     layout, groups = state.model.layout.bare, state.heads.groups
     z = encoded(state.model.encoder, block.faces, contents=False)  # vectors alone
     rendered = len(block.identity_code)
-    identity_read, attribute_read = state.heads(z[:rendered])
+    identity_code, attribute_code = state.heads(z[:rendered])
     return {
         "identity_parameter_loss": loss.parameter_loss(
-            identity_read, block.identity_code, groups["identity"].values()
+            identity_code, block.identity_code, groups["identity"].values()
         ),
         "attribute_parameter_loss": loss.parameter_loss(
-            attribute_read, block.attribute_code, groups["attribute"].values()
+            attribute_code, block.attribute_code, groups["attribute"].values()
         ),
         "contrast_loss": loss.contrast_loss(layout, z, block.identity),
         "consistency_loss": loss.consistency_loss(layout, z[:rendered], block.attributes),
     }
 
 
-def draw_losses(state: TrainState, pairs: Pairs, *, learns: bool) -> dict[str, Tensor]:
-    """What the decoder makes of pairs: every swap, and a reconstruction of the first target.
+def decoder_losses(state: TrainState, pairs: Pairs, *, trains_encoder: bool) -> dict[str, Tensor]:
+    """The patent's four losses and two against the true swap.
+
+    P swaps are decoded from fused latents and, in the same call, the first target is reconstructed
+    from its unfused ones; the EMA encoder encodes what was decoded.
 
     Args:
-        learns: the encoder takes gradients, too.
+        trains_encoder: let gradients into the encoder's latents.
     """
     model, layout, ema = state.model, state.model.layout, state.ema.encoder
-    with torch.set_grad_enabled(learns):
+    with torch.set_grad_enabled(trains_encoder):
         z_source, z_target = (encoded(model.encoder, x) for x in (pairs.source, pairs.target))
     weights = torch.stack([source_weights(layout, part and (part,)) for part in pairs.parts])
     fused = fuse(layout, z_source, z_target, weights)  # (P, L)
     first = pairs.target[:1]
-    decoded = drawn(model, torch.cat([fused, z_target[:1]]), pairs.true_swap, first)
+    unfused = z_target[:1]
+    decoded = decode_to_true_landmarks(model, torch.cat([fused, unfused]), pairs.true_swap, first)
     with torch.no_grad():
-        kept, seen = z_target, fused  # an encoder that stays is the averaged one
-        if learns:
-            kept = encoded(ema, pairs.target)
-            seen = fuse(layout, encoded(ema, pairs.source), kept, weights)
+        # frozen encoder == EMA encoder, so its latents are reused; else encode with the EMA
+        ema_target, ema_fused = z_target, fused
+        if trains_encoder:
+            ema_target = encoded(ema, pairs.target)
+            ema_fused = fuse(layout, encoded(ema, pairs.source), ema_target, weights)
         wanted = ranks.shared(ema.features, pairs.true_swap.images).maps
-    faces = drawn_faces(decoded, Faces.joined([pairs.target, first]))
+    faces = faces_of_swap(decoded, Faces.joined([pairs.target, first]))
     count = len(fused)
-    z, maps = ranks.shared(_read, faces.images, faces, ema)
+    z, maps = ranks.shared(_latents_and_maps, faces.images, faces, ema)
     return {
-        "identity_loss": loss.identity_loss(layout, z[:count], seen),
-        "attribute_loss": loss.attribute_loss(layout, z[:count], kept),
+        "identity_loss": loss.identity_loss(layout, z[:count], ema_fused),
+        "attribute_loss": loss.attribute_loss(layout, z[:count], ema_target),
         "mse_loss": loss.mse_loss(first.images, decoded.image[count:]),
-        "perceptual_loss": loss.perceptual_loss(kept[:1], z[count:]),
+        "perceptual_loss": loss.perceptual_loss(ema_target[:1], z[count:]),
         "swap_loss": loss.swap_loss(decoded.image[:count], pairs.true_swap.images, pairs.changed),
         "feature_loss": loss.feature_loss({r: x[:count] for r, x in maps.items()}, wanted),
     }
 
 
-def drawn(model: Model, z: Tensor, true_swap: Faces, unfused: Faces) -> Decoded:
-    """Swaps as they are learnt: to the true swap's landmarks, shares not yet decided."""
+def decode_to_true_landmarks(model: Model, z: Tensor, true_swap: Faces, first: Faces) -> Decoded:
+    """Decode with known landmarks: the swaps' true ones, and the reconstructed first target's own.
+
+    In use the landmarks are predicted; here an error of that would be taken for the decoder's. The
+    shares are not pushed to 0 or 1 (`decoder.POWER` is 1).
+
+    Args:
+        z: (P + 1, L), P fused and one unfused. true_swap: P faces. first: the first target.
+    """
     if not isinstance(model.decoder, Decoder):
         return Decoded(ranks.shared(model.decoder, z))
     decoder = model.decoder
-    asked = torch.cat([true_swap.landmarks, unfused.landmarks])
+    known = torch.cat([true_swap.landmarks, first.landmarks])
 
     def run(latents: Tensor, landmarks: Tensor) -> Decoded:
         with torch.no_grad():
             plan: Plan = decoder.plan(latents, landmarks)
-        return decoder.draw(plan, power=1.0)
+        return decoder.blend(plan, power=1.0)
 
-    return ranks.shared(run, z, asked)
+    return ranks.shared(run, z, known)
 
 
 def encoded(encoder: Encoder, faces: Faces, *, contents: bool = True) -> Tensor:
@@ -347,30 +240,12 @@ def encoded(encoder: Encoder, faces: Faces, *, contents: bool = True) -> Tensor:
     return ranks.shared(lambda images, held: run(held), faces.images, faces)
 
 
-def _read(images: Tensor, faces: Faces, encoder: Encoder) -> tuple[Tensor, dict[int, Tensor]]:
-    """The latents of faces, and the maps that they are made of."""
+def _latents_and_maps(
+    images: Tensor, faces: Faces, encoder: Encoder
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """The latents of faces, (B, L), and the feature maps of their images by resolution."""
     features = encoder.features(images)
     return encoder.project(features, faces), features.maps
-
-
-def scheduled_rate(step: int, steps: int, params: TrainParams) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the learning rate after `steps`."""
-    if step < params.warmup_steps:
-        return params.learning_rate * (step + 1) / params.warmup_steps
-    done = (step - params.warmup_steps) / max(steps - params.warmup_steps, 1)
-    return params.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-@torch.no_grad()
-def follow(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the averaged weights and statistics a step towards the trained ones."""
-    for averaged, current in zip(
-        ema.state_dict().values(), model.state_dict().values(), strict=True
-    ):
-        if averaged.is_floating_point():
-            averaged.lerp_(current, 1.0 - decay)
-        else:
-            averaged.copy_(current)
 
 
 def _images(batch: Batch) -> int:

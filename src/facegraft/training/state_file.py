@@ -16,8 +16,8 @@ from torch import Tensor
 from facegraft.core.atomic import replacing
 from facegraft.method.checkpoint import CheckpointError, contiguous, halved, one_line
 from facegraft.method.model import Model
-from facegraft.training.loop import TrainState
 from facegraft.training.parameter_heads import ParameterHeads
+from facegraft.training.state import TrainState
 
 HEADS = "parameter_heads.safetensors"
 

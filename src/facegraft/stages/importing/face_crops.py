@@ -66,7 +66,7 @@ class Finding:
         problem: why there is no crop, with the mend; "" if there is one.
         found_by: "detector" or "given".
         score: the detector's confidence; None where the landmarks were given.
-        landmarks: ten numbers, x and y of `dataset.LANDMARKS` in the crop.
+        landmarks: ten numbers, x and y of `data.grids.ALIGNMENT_POINTS` in the crop.
         transform: six numbers, the (2, 3) matrix from the upright picture to the crop.
         crop_sha256: of the crop's raw bytes, uint8 (3, S, S).
         batch, place: where the crop is kept: file name and index in it.
