@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from facegraft.method.checkpoint import CheckpointError, load_model, save_model
 from facegraft.method.latents import ATTRIBUTE, IDENTITY
 from facegraft.stages import base as stage
 from facegraft.stages.base_training import base_params
+from facegraft.stages.rendering import render_dataset
 from facegraft.training.state_file import continue_from, halve_heads, save_heads
 from tests import synthetic, tiny
 
@@ -157,3 +159,27 @@ def test_nothing_is_shipped_where_the_figure_is_missing(own: Project, tmp_path: 
     decision = stage.ship(own, rules("model/no_such_figure"), tmp_path / "weights", silent)
     assert not decision.promote
     assert not (tmp_path / "weights").exists()
+
+
+def test_what_is_worse_with_photographs_is_not_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rendered pairs cannot say so: a recipe gained .18 dB on them and lost photographs."""
+    monkeypatch.setattr(stage, "PHOTOGRAPH_PAIRS", 4)
+    own, params = Project(tmp_path / "own"), tiny.params()
+    few = {
+        "mixes": 0,
+        "grids": {"train": 1, "validation": 1, "test": 1},
+        "identities": 3,
+        "attributes": 2,
+    }
+    render_dataset(own.data, params.data.model_validate(params.data.model_dump() | few), silent, 1)
+    shipped, without_source = load_base(), load_base()
+    torch.nn.init.constant_(without_source.decoder.unet.share.bias, -30.0)
+    gate = partial(stage._photographs_gate, own, params)
+    assert gate(shipped, shipped, silent).promote
+    refused = gate(without_source, shipped, silent)
+    assert not refused.promote
+    assert "photographs_similarity_source" in refused.reasons[0]
+    monkeypatch.setattr(orl, "photograph", lambda *_: None)  # the package is not installed
+    assert "missing" in gate(shipped, shipped, silent).reasons[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facegraft.core.config import PromoteParams
-from facegraft.evaluation.promotion import Measured, decide, difference
+from facegraft.evaluation.promotion import Decision, Measured, both, decide, difference
 
 METRIC = "model/psnr_changed"
 RULES = PromoteParams(
@@ -100,3 +100,17 @@ def test_a_first_challenger_without_its_metric_is_refused() -> None:
 
 def test_every_reason_against_is_told() -> None:
     assert len(decide(Measured({}), Measured({}), RULES).reasons) >= 3
+
+
+def test_two_decisions_are_for_it_together_and_each_alone_may_be_against() -> None:
+    yes, no = (
+        Decision(promote=True, reasons=("better",)),
+        Decision(promote=False, reasons=("worse on photographs",)),
+    )
+    assert both(yes, Decision(promote=True, reasons=("no worse",))) == Decision(
+        promote=True, reasons=("better", "no worse")
+    )
+    assert (
+        both(yes, no) == both(no, yes) == Decision(promote=False, reasons=("worse on photographs",))
+    )
+    assert both(no, no).reasons == (*no.reasons, *no.reasons)

@@ -68,6 +68,15 @@ def decide(challenger: Measured, champion: Measured | None, rules: PromoteParams
     return Decision(promote=True, reasons=(favour,))
 
 
+def both(one: Decision, other: Decision) -> Decision:
+    """For what both are for, with the reasons of both; else with the reasons against."""
+    promote = one.promote and other.promote
+    said = [each for each in (one, other) if promote or not each.promote]
+    return Decision(
+        promote=promote, reasons=tuple(reason for each in said for reason in each.reasons)
+    )
+
+
 def _compared(
     challenger: Measured, champion: Measured, rules: PromoteParams
 ) -> tuple[str | None, str]:

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from facegraft.adapters import orl
 from facegraft.adapters.lineage import folder_md5, provenance
 from facegraft.adapters.registry import DATA_SUMMARY
 from facegraft.core.atomic import replacing
-from facegraft.core.config import GridCounts, Params
+from facegraft.core.config import GridCounts, Params, PromoteParams
 from facegraft.core.progress import Progress
 from facegraft.core.project import Project
 from facegraft.evaluation.benchmark import draw_heldout_pairs
-from facegraft.evaluation.promotion import Decision, decide
+from facegraft.evaluation.promotion import Decision, Measured, both, decide
 from facegraft.evaluation.sheets import swap_sheet
 from facegraft.evaluation.tables import as_markdown, metric_table
 from facegraft.method.base_model import BASE, CARD
@@ -30,8 +32,10 @@ from facegraft.method.checkpoint import WEIGHTS, CheckpointError, load_model, re
 from facegraft.method.model import Model
 from facegraft.stages.base_pack import pack
 from facegraft.stages.base_training import base_params, draw_data, train_weights
+from facegraft.stages.benchmarking.unpaired_sources import PHOTOGRAPH_PAIRS, photographs
 from facegraft.stages.evaluate import BY_PAIR, Figures, measure, nan_as_null
 from facegraft.stages.import_pictures import Terms, import_pictures
+from facegraft.stages.inputs import FaceReaders
 from facegraft.stages.landmarks import read_split
 from facegraft.stages.promote import measured
 from facegraft.stages.validate import validate
@@ -39,6 +43,11 @@ from facegraft.training.state_file import halve_heads
 
 SHEET, SHEET_PAIRS = "pairs.jpg", 64
 """Held-out swaps in the order of the benchmark, none picked."""
+
+PHOTOGRAPHS_METRIC = "model/photographs_similarity_source"
+PHOTOGRAPHS_MIN_DIFFERENCE = -0.02
+"""Of the judge's similarity to the source, the lower end of the paired interval: as wide as 200
+pairs make it between two models that are alike."""
 
 UNSHOWN = (BY_PAIR, "pairs_hash")
 """What the card leaves out of the figures."""
@@ -148,7 +157,10 @@ def import_photographs(own: Project, params: Params, report: Progress) -> None:
 
 
 def ship(own: Project, params: Params, folder: Path, report: Progress) -> Decision:
-    """Put the model of `own` into `folder`, in half precision, if it beats the one there."""
+    """Put the model of `own` into `folder`, in half precision, if it beats the one there.
+
+    It must be better on held-out pairs, beyond chance, and no worse with photographs as sources.
+    """
     with tempfile.TemporaryDirectory(dir=own.root) as scratch:
         save_model(load_model(own.model), Path(scratch), half=True)
         model = load_model(Path(scratch))  # judged is what is shipped, rounding included
@@ -159,9 +171,36 @@ def ship(own: Project, params: Params, folder: Path, report: Progress) -> Decisi
         known = measured(nan_as_null(measure(own, params, shipped, report)), params)
     better = params.promote.model_copy(update={"min_difference": 0.0})
     decision = decide(measured(figures, params), known, better)
+    if decision.promote and shipped is not None and known is not None:
+        decision = both(decision, _photographs_gate(own, params, model, shipped, report))
     if decision.promote:
         _write(own, params, model, figures, folder, report)
     return decision
+
+
+def _photographs_gate(
+    own: Project, params: Params, model: Model, shipped: Model, report: Progress
+) -> Decision:
+    """What photographs of people become, which no rendered pair says: not worse than today's.
+
+    ORL people that nothing was fitted to, the same for both models. Not measured, it refuses.
+    """
+    threads, seed = params.runtime.threads, params.evaluate.seed
+    grids, readers = read_split(own, "test", report, threads), FaceReaders.opened(threads)
+    pairs = draw_heldout_pairs(grids, PHOTOGRAPH_PAIRS, seed)
+    found = []
+    for one in (model, shipped):
+        swaps = photographs(own, one, readers, grids, pairs, seed, report)
+        column = np.array([np.nan]) if swaps is None else swaps.columns[PHOTOGRAPHS_METRIC]
+        mean = float(np.nanmean(column)) if np.isfinite(column).any() else None
+        found.append(Measured({PHOTOGRAPHS_METRIC: mean}, column.tolist()))
+    rules = PromoteParams(
+        metric=PHOTOGRAPHS_METRIC,
+        min_difference=PHOTOGRAPHS_MIN_DIFFERENCE,
+        min_values={},
+        max_values={},
+    )
+    return decide(found[0], found[1], rules)
 
 
 def _shipped(folder: Path, report: Progress) -> Model | None:
