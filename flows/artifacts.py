@@ -74,7 +74,7 @@ def publish_retrain(project: Project) -> None:
     create_image_artifact(
         embedded(project.evaluation / "pairs.png"),
         key="sample-swaps",
-        description="Held-out swaps: source, target, decoded, swap, true swap",
+        description="Held-out swaps: source, target, swap, true swap",
     )
     create_table_artifact(
         [dict(zip(head, row, strict=True)) for row in figures],

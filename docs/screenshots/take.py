@@ -73,7 +73,8 @@ def pages(addresses: Addresses, http: httpx.Client) -> Iterator[tuple[str, str]]
     for key in ("sample-swaps", "benchmark", "swap-queue-pictures"):
         yield f"prefect-{key}.png", f"{prefect}/artifacts/artifact/{newest[key]['id']}"
     runs = http.post(f"{mlflow}/api/2.0/mlflow/runs/search", json={"experiment_ids": ["1"]}).json()
-    run = runs["runs"][0]["info"]["run_id"]
+    trained = (one["info"] for one in runs["runs"] if one["info"]["run_name"].startswith("train-"))
+    run = next(trained)["run_id"]
     classic = "?workflowType=machine_learning"
     yield "mlflow-experiment.png", f"{mlflow}/#/experiments/1/runs{classic}"
     yield "mlflow-run.png", f"{mlflow}/#/experiments/1/runs/{run}{classic}"
