@@ -36,18 +36,24 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.mlruns
 
 
-SERVERS = ("tests/browser/", "tests/e2e/test_deployments.py", "tests/e2e/test_nobody_in.py")
-"""Where tests use the fixture `live`."""
+TOGETHER = {
+    "servers": ("tests/browser/", "tests/e2e/test_deployments.py", "tests/e2e/test_nobody_in.py"),
+    "harness": ("tests/flows/test_flows.py", "tests/flows/test_dead_runs.py"),
+}
+"""Files whose tests share a fixture that is slow to make: `live`, and Prefect's test harness."""
 
 
 class ByFile(LoadScopeScheduling):
-    """One xdist worker has all tests of a file, and all that need the servers: they start once.
+    """One xdist worker has all tests of a file, and all of files that share what is slow to start.
 
     (`--dist loadgroup` writes its groups into what pytest 9.2 no longer reads.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "servers" if nodeid.startswith(SERVERS) else nodeid.split("::", 1)[0]
+        for name, files in TOGETHER.items():
+            if nodeid.startswith(files):
+                return name
+        return nodeid.split("::", 1)[0]
 
 
 @pytest.hookimpl(optionalhook=True)
