@@ -70,7 +70,7 @@ bench: $(READY) ## how fast rendering, swapping, training and the data gate are 
 	@$(PY) -m benchmarks.training
 	@$(PY) benchmarks/gate.py
 
-kills: $(READY) ## 200 swaps under 20 kill -9: none lost, none twice, nothing left (half an hour)
+kills: $(READY) ## 200 swaps under 20 kill -9: none lost, none twice, nothing left (most of an hour)
 	@$(PY) -m benchmarks.kills $(ARGS)
 
 clean: ## remove what the commands made (keeps .venv, data and mlruns)

@@ -4,7 +4,7 @@
 
 A tiny project (32 px, a model of some steps) with real servers. Seeded, each kill falls when a
 drawn number of jobs is done, on a drawn victim. Ends with 1 if anything is lost. 200 jobs with 20
-kills take about half an hour on two cores, most of it starts of servers.
+kills took 52 minutes on two cores beside a training.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ their tasks nobody does it: they would be shown Running for ever.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,13 +22,13 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType, TaskRun
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
 from prefect.states import Crashed
+
+Run = TypeVar("Run")
 
 AT_WORK = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 """States in which a run has, or is about to have, a process."""
-
-ENDED = sorted(TERMINAL_STATES)
 
 PAGE = 100
 
@@ -45,8 +46,7 @@ def crash(message: str, *, of_workers: bool = False) -> int:
         runs = [run for run in _at_work(client) if run.deployment_id or not of_workers]
         for run in runs:
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
-        ended = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ENDED)))
-        _crash_tasks(client, ended, message)
+        _crash_tasks(client, _in_states([*TERMINAL_STATES]), message)
     return len(runs)
 
 
@@ -58,22 +58,25 @@ def crash_tasks(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 
 
 def _at_work(client: SyncPrefectClient) -> list[FlowRun]:
-    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=AT_WORK)))
-    found: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=len(found)):
-        found.extend(page)
-    return found
+    return _every(client.read_flow_runs, flow_run_filter=_in_states(AT_WORK))
 
 
 def _crash_tasks(client: SyncPrefectClient, of: FlowRunFilter, message: str) -> None:
     at_work = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=AT_WORK)))
-    found: list[TaskRun] = []
-    while page := client.read_task_runs(
-        flow_run_filter=of, task_run_filter=at_work, limit=PAGE, offset=len(found)
-    ):
-        found.extend(page)
-    for task in found:
+    for task in _every(client.read_task_runs, flow_run_filter=of, task_run_filter=at_work):
         client.set_task_run_state(task.id, Crashed(message=message), force=True)
+
+
+def _in_states(states: list[StateType]) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+
+
+def _every(read: Callable[..., list[Run]], **filters: object) -> list[Run]:
+    """All runs that match, read page by page."""
+    found: list[Run] = []
+    while page := read(**filters, limit=PAGE, offset=len(found)):
+        found.extend(page)
+    return found
 
 
 if __name__ == "__main__":

@@ -161,6 +161,25 @@ def test_nothing_is_shipped_where_the_figure_is_missing(own: Project, tmp_path: 
     assert not (tmp_path / "weights").exists()
 
 
+def test_better_pairs_alone_ship_nothing_where_photographs_were_not_measured(
+    own: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 32 px the judge finds no face in a photograph."""
+    monkeypatch.setattr(stage, "PHOTOGRAPH_PAIRS", 2)
+    folder, params = tmp_path / "weights", rules("model/psnr_changed")
+    good, spoilt = load_model(own.model), load_model(own.model)
+    torch.nn.init.constant_(spoilt.decoder.unet.tone.bias, 1.0)  # much too bright
+    save_model(spoilt, own.model)
+    assert stage.ship(own, params, folder, silent).promote
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    save_model(good, own.model)
+    refused = stage.ship(own, params, folder, silent)
+    assert not refused.promote
+    unmeasured = f"challenger {stage.PHOTOGRAPHS_METRIC} is missing or not a finite number"
+    assert refused.reasons == (unmeasured,)
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def test_what_is_worse_with_photographs_is_not_shipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

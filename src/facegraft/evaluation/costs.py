@@ -60,7 +60,7 @@ def counter() -> FlopCounterMode:
 
 def _product(one: Tensor, other: Tensor, *_: object, **__: object) -> int:
     """(m, k) by (k, n): 2 m k n, of a sparse first factor only what it holds."""
-    held = one._nnz() if one.layout == torch.sparse_csr else one.numel()
+    held = one.values().numel() if one.layout == torch.sparse_csr else one.numel()
     return 2 * held * other.shape[1]
 
 

@@ -221,9 +221,15 @@ def softened(mask: Tensor, pixels: int) -> Tensor:
 
 
 def window_mean(image: Tensor, reach: int) -> Tensor:
-    """Means over windows of reach x reach pixels: (B, C, H, W) -> (B, C, H - reach + 1, ...).
+    """Means over windows of reach x reach pixels.
 
-    By running sums, whose cost does not grow with the reach; a pooling's does, by its square.
+    By running sums, whose cost does not grow with the reach as a pooling's does.
+
+    Args:
+        image: (B, C, H, W). reach: pixels, at most H and W.
+
+    Returns:
+        (B, C, H - reach + 1, W - reach + 1).
     """
     for dim, before in ((-2, (0, 0, 1, 0)), (-1, (1, 0))):
         sums = F.pad(image, before).cumsum(dim)

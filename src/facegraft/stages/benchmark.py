@@ -198,12 +198,12 @@ def _measured(
         columns |= share_of_the_way(columns, judge)
     sheets = {}
     for kind, measure in (("photographs", photographs), ("avatars", avatars)):
-        foreign = measure(project, model, readers, data.people, pairs, section.seed, report)
-        if foreign is None:
+        unpaired = measure(project, model, readers, data.people, pairs, section.seed, report)
+        if unpaired is None:
             notes[f"{kind}_similarity_source"] = NOT_INSTALLED
         else:
-            columns |= foreign.columns
-            sheets[kind] = foreign.sheet
+            columns |= unpaired.columns
+            sheets[kind] = unpaired.sheet
     regions, unknown = _region_pairs(section, model, data)
     columns |= measure_regions(model, data.regions, regions)
     report(len(pairs), len(pairs), "benchmark: intervals")
